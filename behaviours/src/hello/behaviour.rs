@@ -1,0 +1,182 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_identity::PeerId;
+use libp2p_request_response::{self as request_response, OutboundRequestId, ProtocolSupport};
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use p2pnode_wire::{
+    hello::{Hello, HelloReply},
+    ids::{SwarmId, SwarmName},
+};
+
+use super::{
+    Config, Event,
+    protocol::{Greeting, PROTOCOL},
+    state::State,
+};
+use crate::exchange::Codec;
+
+/// A peer that has not answered by then is treated as one that does not speak hello.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Hellos under way per connection: one of ours, one of theirs, and one that overtakes.
+const STREAMS: usize = 4;
+
+type Inner = request_response::Behaviour<Codec<Greeting>>;
+
+/// Greets every peer that connects and tells what they share with us.
+pub struct Behaviour {
+    inner: Inner,
+    state: State,
+    /// Of our hellos under way; each ends with an answer or a failure.
+    nonces: HashMap<OutboundRequestId, [u8; 16]>,
+    events: VecDeque<Event>,
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hello::Behaviour")
+    }
+}
+
+impl Behaviour {
+    /// A behaviour of the node `own`, in no swarm yet and without a card.
+    pub fn new(config: Config, own: PeerId) -> Self {
+        let settings =
+            request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS);
+        let inner = Inner::new([(StreamProtocol::new(PROTOCOL), ProtocolSupport::Full)], settings);
+        Self { inner, state: State::new(config, own), nonces: HashMap::new(), events: VecDeque::new() }
+    }
+
+    /// Shows this swarm to those who know it. `name` is told to everybody unless [`Config::hidden`].
+    pub fn join(&mut self, swarm: SwarmId, name: Option<SwarmName>) {
+        self.state.join(swarm, name);
+        self.greet_all();
+    }
+
+    /// No longer shows this swarm.
+    pub fn leave(&mut self, swarm: &SwarmId) {
+        self.state.leave(swarm);
+    }
+
+    /// Replaces our signed card and greets everybody who is connected, so that they fetch it.
+    pub fn set_card(&mut self, card: Bytes) {
+        self.state.set_card(card);
+        self.greet_all();
+    }
+
+    /// Greets a connected peer again, to learn its current card.
+    pub fn greet(&mut self, peer: PeerId) {
+        let hello = self.state.hello(&mut rand::rng());
+        let nonce = hello.nonce;
+        let request = self.inner.send_request(&peer, hello);
+        self.nonces.insert(request, nonce);
+    }
+
+    /// Stops passing on the card of a member that is gone.
+    pub fn forget(&mut self, peer: &PeerId) {
+        self.state.forget(peer);
+    }
+
+    fn greet_all(&mut self) {
+        let peers: Vec<PeerId> = self.state.peers().collect();
+        for peer in peers {
+            self.greet(peer);
+        }
+    }
+
+    fn on_inner(&mut self, event: request_response::Event<Hello, HelloReply>) {
+        use request_response::{Event as Inner, Message};
+        match event {
+            Inner::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let (reply, event, again) = self.state.heard(peer, &request, Instant::now(), &mut rand::rng());
+                // The peer hung up meanwhile: nobody to answer.
+                let _ = self.inner.send_response(channel, reply);
+                self.events.push_back(event);
+                if again {
+                    self.greet(peer);
+                }
+            }
+            Inner::Message { peer, message: Message::Response { request_id, response }, .. } => {
+                let Some(nonce) = self.nonces.remove(&request_id) else { return };
+                let event = self.state.answered(peer, &nonce, &response, Instant::now(), now_ms());
+                self.events.push_back(event);
+            }
+            Inner::OutboundFailure { peer, error, request_id, .. } => {
+                self.nonces.remove(&request_id);
+                self.events.push_back(Event::Silent { peer, reason: error.to_string() });
+            }
+            Inner::InboundFailure { .. } | Inner::ResponseSent { .. } => {}
+        }
+    }
+}
+
+/// Milliseconds since 1970 on the wall clock: only for expiry, never for order.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<Inner>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        addr: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_outbound_connection(connection, peer, addr, role, port_use)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.inner.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(c) if c.other_established == 0 => {
+                self.state.connected(c.peer_id);
+                self.greet(c.peer_id);
+            }
+            FromSwarm::ConnectionClosed(c) if c.remaining_established == 0 => self.state.disconnected(&c.peer_id),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.inner.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(event));
+            }
+            match self.inner.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_inner(event),
+                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What greetings mean; pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use p2pnode_wire::{
+    card::Card,
+    hello::{Hello, HelloReply, Shared},
+    ids::{PeerKey, SwarmId, SwarmName},
+};
+use rand::{Rng, seq::IteratorRandom};
+
+use super::Config;
+use crate::peer::{key_of, peer_of};
+
+/// Cards of other members in one reply.
+const KNOWN_MAX: usize = 32;
+
+/// A member's hello is answered with our own only when the last is older: two nodes must not greet each other in a loop.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// A member of one of our swarms, as its own signature tells it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its id, proven by the card's signature.
+    pub peer: PeerId,
+    /// What it says of itself.
+    pub card: Card,
+    /// The card as signed, to be passed on.
+    pub signed: Bytes,
+}
+
+/// What a greeting told.
+#[derive(Debug)]
+pub enum Event {
+    /// A peer has said hello, or answered ours.
+    Greeted {
+        /// Who; proven by the connection.
+        peer: PeerId,
+        /// Its program and version.
+        agent: String,
+        /// Swarms both of us are in.
+        shared: Vec<SwarmId>,
+        /// Names of open swarms it tells everybody.
+        names: Vec<SwarmName>,
+        /// Its card, once it has answered and we share a swarm.
+        card: Option<Box<Member>>,
+        /// Members it knows: hints to be verified by a greeting of theirs.
+        known: Vec<(SwarmId, Member)>,
+        /// It lives for one command.
+        ephemeral: bool,
+    },
+    /// The peer does not speak this protocol, or broke it.
+    Silent {
+        /// Who.
+        peer: PeerId,
+        /// In words.
+        reason: String,
+    },
+}
+
+struct Joined {
+    name: Option<SwarmName>,
+    members: BTreeMap<PeerKey, Bytes>,
+}
+
+pub(super) struct State {
+    config: Config,
+    own: PeerId,
+    swarms: BTreeMap<SwarmId, Joined>,
+    card: Bytes,
+    /// Connected peers, and when they last answered a hello of ours.
+    contacts: HashMap<PeerId, Option<Instant>>,
+}
+
+impl State {
+    pub(super) fn new(config: Config, own: PeerId) -> Self {
+        Self { config, own, swarms: BTreeMap::new(), card: Bytes::new(), contacts: HashMap::new() }
+    }
+
+    pub(super) fn join(&mut self, swarm: SwarmId, name: Option<SwarmName>) {
+        self.swarms.entry(swarm).or_insert(Joined { name, members: BTreeMap::new() });
+    }
+
+    pub(super) fn leave(&mut self, swarm: &SwarmId) {
+        self.swarms.remove(swarm);
+    }
+
+    pub(super) fn set_card(&mut self, card: Bytes) {
+        self.card = card;
+    }
+
+    pub(super) fn connected(&mut self, peer: PeerId) {
+        self.contacts.insert(peer, None);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: &PeerId) {
+        self.contacts.remove(peer);
+    }
+
+    /// A member that is gone is no longer passed on.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        let Some(key) = key_of(peer) else { return };
+        for joined in self.swarms.values_mut() {
+            joined.members.remove(&key);
+        }
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.contacts.keys().copied()
+    }
+
+    fn names(&self) -> Vec<String> {
+        if self.config.hidden {
+            return Vec::new();
+        }
+        self.swarms.values().filter_map(|s| s.name.as_ref()).map(ToString::to_string).take(32).collect()
+    }
+
+    /// A hello of ours, with a fresh nonce.
+    pub(super) fn hello(&self, rng: &mut impl Rng) -> Hello {
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        Hello {
+            v: 1,
+            agent: self.config.agent.clone(),
+            nonce,
+            swarms: self.swarms.keys().take(32).map(|id| id.blind(&nonce)).collect(),
+            names: self.names(),
+            ephemeral: self.config.ephemeral,
+        }
+    }
+
+    fn shared(&self, nonce: &[u8; 16], blinded: &[[u8; 32]]) -> Vec<SwarmId> {
+        self.swarms.keys().filter(|id| blinded.contains(&id.blind(nonce))).copied().collect()
+    }
+
+    /// A peer said hello: the answer, what it told, and whether to greet back.
+    pub(super) fn heard(
+        &mut self,
+        peer: PeerId,
+        hello: &Hello,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> (HelloReply, Event, bool) {
+        let shared = self.shared(&hello.nonce, &hello.swarms);
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let reply = HelloReply {
+            v: 1,
+            agent: self.config.agent.clone(),
+            nonce,
+            swarms: self.swarms.keys().take(32).map(|id| id.blind(&nonce)).collect(),
+            names: self.names(),
+            ephemeral: self.config.ephemeral,
+            shared: shared.iter().map(|id| self.share(id, &hello.nonce, peer, rng)).collect(),
+        };
+        let event = Event::Greeted {
+            peer,
+            agent: hello.agent.clone(),
+            shared: shared.clone(),
+            names: parse_names(&hello.names),
+            card: None,
+            known: Vec::new(),
+            ephemeral: hello.ephemeral,
+        };
+        let last = self.contacts.get(&peer).copied().flatten();
+        let again = !shared.is_empty() && last.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_AFTER);
+        (reply, event, again)
+    }
+
+    fn share(&self, swarm: &SwarmId, nonce: &[u8; 16], asker: PeerId, rng: &mut impl Rng) -> Shared {
+        let asker = key_of(&asker);
+        let members = self.swarms.get(swarm).map(|s| &s.members);
+        let others = members.into_iter().flatten().filter(|(key, _)| Some(**key) != asker);
+        Shared {
+            swarm: swarm.blind(nonce),
+            card: self.card.clone(),
+            known: others.map(|(_, card)| card.clone()).sample(rng, KNOWN_MAX),
+        }
+    }
+
+    /// The answer to the hello that carried `nonce`. `now_ms` is the wall clock, for the cards' expiry.
+    pub(super) fn answered(
+        &mut self,
+        peer: PeerId,
+        nonce: &[u8; 16],
+        reply: &HelloReply,
+        now: Instant,
+        now_ms: u64,
+    ) -> Event {
+        if let Some(greeted) = self.contacts.get_mut(&peer) {
+            *greeted = Some(now);
+        }
+        let mut shared = Vec::new();
+        let (mut card, mut known) = (None, Vec::new());
+        for entry in &reply.shared {
+            let Some(swarm) = self.swarms.keys().find(|id| id.blind(nonce) == entry.swarm).copied() else { continue };
+            shared.push(swarm);
+            if let Some(member) = open(&entry.card, now_ms).filter(|m| m.peer == peer) {
+                self.remember(swarm, &member, reply.ephemeral);
+                card = Some(Box::new(member));
+            }
+            let others = entry.known.iter().take(KNOWN_MAX).filter_map(|bytes| open(bytes, now_ms));
+            known.extend(others.filter(|m| m.peer != self.own && m.peer != peer).map(|m| (swarm, m)));
+        }
+        Event::Greeted {
+            peer,
+            agent: reply.agent.clone(),
+            shared,
+            names: parse_names(&reply.names),
+            card,
+            known,
+            ephemeral: reply.ephemeral,
+        }
+    }
+
+    fn remember(&mut self, swarm: SwarmId, member: &Member, ephemeral: bool) {
+        let Some(joined) = self.swarms.get_mut(&swarm) else { return };
+        let Some(key) = key_of(&member.peer) else { return };
+        let room = joined.members.len() < self.config.members || joined.members.contains_key(&key);
+        if !ephemeral && room {
+            joined.members.insert(key, member.signed.clone());
+        }
+    }
+}
+
+fn parse_names(names: &[String]) -> Vec<SwarmName> {
+    names.iter().take(32).filter_map(|name| name.parse().ok()).collect()
+}
+
+fn open(signed: &Bytes, now_ms: u64) -> Option<Member> {
+    let (card, _) = Card::open(signed.clone(), now_ms).ok()?;
+    Some(Member { peer: peer_of(&card.peer)?, card, signed: signed.clone() })
+}

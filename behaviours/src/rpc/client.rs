@@ -1,0 +1,175 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::future::{Either, select};
+use futures_timer::Delay;
+use libp2p_core::Multiaddr;
+use libp2p_identity::PeerId;
+use p2pnode_wire::rpc::Req;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    CallError, Config, Request, Road,
+    mux::{Counters, Link, Links, Route},
+};
+
+/// Times a call looks for a new link when the one it found has just closed.
+const MAX_LINK_TRIES: usize = 3;
+
+pub(crate) enum Command {
+    Open { peer: PeerId, reply: oneshot::Sender<Result<Route, CallError>> },
+    Classic { peer: PeerId, req: Box<Req>, deadline: Instant, reply: oneshot::Sender<Result<Bytes, CallError>> },
+}
+
+/// Calls of a node so far, by road.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Calls made over `/p2pnode/rpc-mux/1`.
+    pub fast_calls: u64,
+    /// Calls made over `/p2pnode/rpc/1`.
+    pub classic_calls: u64,
+    /// Calls answered over `/p2pnode/rpc-mux/1`.
+    pub fast_served: u64,
+    /// Calls answered over `/p2pnode/rpc/1`.
+    pub classic_served: u64,
+}
+
+/// An answered call.
+#[derive(Clone)]
+pub struct Answer {
+    /// MessagePack body.
+    pub result: Bytes,
+    /// Which protocol carried the call.
+    pub road: Road,
+    /// The remote end of the connection; only the fast road knows it.
+    pub remote: Option<Multiaddr>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("result", &self.result.len()).field("road", &self.road).finish()
+    }
+}
+
+/// Makes calls. Clones share everything; works as long as its behaviour's Swarm is polled.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) links: Links,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) config: Arc<Config>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rpc::Client")
+    }
+}
+
+impl Client {
+    /// Calls an endpoint of `peer`: connects if need be, takes the fast road if the peer speaks it.
+    /// Dropping the future cancels the call at the peer.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::may_have_run`] tells whether repeating could run it twice.
+    pub async fn call(&self, peer: PeerId, request: Request) -> Result<Answer, CallError> {
+        let size = request.body_len();
+        if size > self.config.max_body {
+            return Err(CallError::TooLarge { size, max: self.config.max_body });
+        }
+        let deadline = Instant::now() + request.timeout.min(self.config.max_timeout);
+        for _ in 0..MAX_LINK_TRIES {
+            match self.route(peer, deadline).await? {
+                Route::Classic => return self.classic(peer, request, deadline).await,
+                Route::Fast(link) => match Ongoing::start(&link, request.clone(), deadline) {
+                    // Closed between lookup and use; nothing was sent.
+                    Err(CallError::Unreachable { .. }) => {}
+                    Err(error) => return Err(error),
+                    Ok(ongoing) => return self.fast(ongoing).await,
+                },
+            }
+        }
+        Err(CallError::Unreachable { reason: "the connection closed again and again".into() })
+    }
+
+    /// Calls made and served so far.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.counters;
+        Stats {
+            fast_calls: counters.fast_calls.load(Ordering::Relaxed),
+            classic_calls: counters.classic_calls.load(Ordering::Relaxed),
+            fast_served: counters.fast_served.load(Ordering::Relaxed),
+            classic_served: counters.classic_served.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn route(&self, peer: PeerId, deadline: Instant) -> Result<Route, CallError> {
+        if self.config.fast
+            && let Some(link) = self.links.get(&peer)
+            && !link.is_closed()
+        {
+            return Ok(Route::Fast(link));
+        }
+        let (reply, answer) = oneshot::channel();
+        let opening = async {
+            self.commands.send(Command::Open { peer, reply }).await.map_err(|_| CallError::Shutdown)?;
+            answer.await.unwrap_or(Err(CallError::Shutdown))
+        };
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.config.open_timeout);
+        within(left, opening).await.unwrap_or(Err(CallError::TimedOut { sent: false }))
+    }
+
+    async fn fast(&self, mut ongoing: Ongoing) -> Result<Answer, CallError> {
+        self.counters.fast_calls.fetch_add(1, Ordering::Relaxed);
+        let outcome = (&mut ongoing.answer).await;
+        ongoing.done = true;
+        let result = outcome.unwrap_or(Err(CallError::Shutdown))?;
+        Ok(Answer { result, road: Road::Fast, remote: Some(ongoing.link.remote.clone()) })
+    }
+
+    async fn classic(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<Answer, CallError> {
+        self.counters.classic_calls.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let left = deadline.saturating_duration_since(Instant::now());
+        // One request per substream: the id only has to be echoed.
+        let req = Box::new(request.into_req(1, left));
+        let command = Command::Classic { peer, req, deadline, reply };
+        self.commands.send(command).await.map_err(|_| CallError::Shutdown)?;
+        let result = answer.await.unwrap_or(Err(CallError::Shutdown))?;
+        Ok(Answer { result, road: Road::Classic, remote: None })
+    }
+}
+
+async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match select(std::pin::pin!(work), Delay::new(time)).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+/// A call on the wire; dropped before its end, it is cancelled.
+struct Ongoing {
+    link: Arc<Link>,
+    id: u64,
+    answer: oneshot::Receiver<Result<Bytes, CallError>>,
+    done: bool,
+}
+
+impl Ongoing {
+    fn start(link: &Arc<Link>, request: Request, deadline: Instant) -> Result<Self, CallError> {
+        let (id, answer) = link.start(request, deadline)?;
+        Ok(Self { link: link.clone(), id, answer, done: false })
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        if !self.done {
+            self.link.cancel(self.id);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Runs the links of one connection, inside that connection's task.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use either::Either;
+use futures::FutureExt;
+use futures_timer::Delay;
+use libp2p_core::{
+    Multiaddr,
+    upgrade::{DeniedUpgrade, ReadyUpgrade},
+};
+use libp2p_identity::PeerId;
+use libp2p_swarm::{
+    ConnectionHandler, ConnectionHandlerEvent, ConnectionId, Stream, StreamProtocol, StreamUpgradeError,
+    SubstreamProtocol,
+    handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+};
+use p2pnode_wire::{protocol, rpc::Message};
+
+use super::{
+    link::{Counters, Inbound, Link},
+    pipe::Pipe,
+    state::Violation,
+};
+use crate::rpc::{Config, Service, codec::Budget};
+
+/// Substreams a peer may open for its calls. One is the rule; a second covers one that is being replaced.
+const MAX_INBOUND: usize = 2;
+
+/// With this many calls under way, the writer lets others add theirs before it writes: one write for many calls.
+/// With few it would only add latency (measured: 10–31 % with one).
+const COALESCE_AT: usize = 32;
+
+/// What every handler of a node shares.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) budget: Budget,
+}
+
+#[derive(Debug)]
+pub enum Command {
+    /// Open the substream for our calls.
+    Open,
+}
+
+pub enum Report {
+    /// Calls may go over this link now.
+    Opened(Arc<Link>),
+    /// The peer does not speak the fast road.
+    Unsupported,
+    /// The substream could not be opened.
+    Failed(String),
+    /// The link is no longer usable.
+    Closed(Arc<Link>),
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Opened(_) => "Opened",
+            Self::Unsupported => "Unsupported",
+            Self::Failed(_) => "Failed",
+            Self::Closed(_) => "Closed",
+        })
+    }
+}
+
+struct Outbound {
+    link: Arc<Link>,
+    pipe: Pipe,
+    /// Fires when the earliest deadline of a call passes.
+    timer: Option<(Instant, Delay)>,
+    yielded: bool,
+}
+
+struct Served {
+    inbound: Arc<Inbound>,
+    pipe: Pipe,
+    yielded: bool,
+}
+
+pub struct Handler {
+    peer: PeerId,
+    connection: ConnectionId,
+    remote: Multiaddr,
+    shared: Shared,
+    outbound: Option<Outbound>,
+    /// The behaviour wants a link and it is not there yet.
+    opening: bool,
+    request_stream: bool,
+    inbound: Vec<Served>,
+    reports: VecDeque<Report>,
+}
+
+impl Handler {
+    pub(crate) fn new(peer: PeerId, connection: ConnectionId, remote: Multiaddr, shared: Shared) -> Self {
+        Self {
+            peer,
+            connection,
+            remote,
+            shared,
+            outbound: None,
+            opening: false,
+            request_stream: false,
+            inbound: Vec::new(),
+            reports: VecDeque::new(),
+        }
+    }
+
+    fn opened(&mut self, stream: Stream) {
+        let config = &self.shared.config;
+        let link = Link::new(self.peer, self.connection, self.remote.clone(), config, self.shared.budget.clone());
+        self.opening = false;
+        self.reports.push_back(Report::Opened(link.clone()));
+        self.outbound = Some(Outbound { link, pipe: Pipe::new(stream), timer: None, yielded: false });
+    }
+
+    fn failed(&mut self, error: StreamUpgradeError<Infallible>) {
+        self.opening = false;
+        self.reports.push_back(match error {
+            StreamUpgradeError::NegotiationFailed => Report::Unsupported,
+            other => Report::Failed(other.to_string()),
+        });
+    }
+
+    fn accept(&mut self, stream: Stream) {
+        if self.inbound.len() >= MAX_INBOUND {
+            tracing::debug!(peer = %self.peer, "one RPC substream too many, dropped");
+            return;
+        }
+        let config = &self.shared.config;
+        let inbound = Inbound::new(self.peer, self.remote.clone(), config, self.shared.budget.clone());
+        self.inbound.push(Served { inbound, pipe: Pipe::new(stream), yielded: false });
+    }
+
+    fn poll_outbound(&mut self, cx: &mut Context<'_>) {
+        let Some(outbound) = self.outbound.as_mut() else { return };
+        if let Poll::Ready(result) = outbound.poll(cx) {
+            let reason = reason(result);
+            if let Some(outbound) = self.outbound.take() {
+                outbound.link.close(&reason);
+                self.reports.push_back(Report::Closed(outbound.link.clone()));
+            }
+        }
+    }
+
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) {
+        let shared = &self.shared;
+        self.inbound.retain_mut(|served| match served.poll(cx, shared) {
+            Poll::Ready(result) => {
+                tracing::debug!(reason = reason(result), "an RPC substream of a peer ended");
+                served.inbound.close();
+                false
+            }
+            Poll::Pending => true,
+        });
+    }
+}
+
+fn reason(result: io::Result<()>) -> String {
+    match result {
+        Ok(()) => "the peer closed the substream".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn malformed(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+impl From<Violation> for io::Error {
+    fn from(violation: Violation) -> Self {
+        malformed(violation)
+    }
+}
+
+impl Outbound {
+    /// Pending while the link lives.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.register(cx.waker());
+        self.pipe.turn();
+        while let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
+            let Some(frame) = frame else { return Poll::Ready(Ok(())) };
+            self.link.receive(Message::decode(&frame).map_err(malformed)?)?;
+        }
+        let earliest = match self.poll_write(cx)? {
+            Poll::Ready(earliest) => earliest,
+            Poll::Pending => None,
+        };
+        self.poll_deadlines(cx, earliest);
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<Option<Instant>>> {
+        if !self.yielded && self.link.in_flight() >= COALESCE_AT {
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return Ok(Poll::Pending);
+        }
+        self.yielded = false;
+        loop {
+            if self.pipe.poll_write(cx)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+            let (batch, earliest) = self.link.take(BytesMut::new());
+            if batch.is_empty() {
+                return Ok(Poll::Ready(earliest));
+            }
+            self.pipe.load(batch);
+        }
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>, earliest: Option<Instant>) {
+        let now = Instant::now();
+        if let Some(at) = earliest
+            && self.timer.as_ref().is_none_or(|(armed, _)| at < *armed)
+        {
+            self.timer = Some((at, Delay::new(at.saturating_duration_since(now))));
+        }
+        let Some((_, delay)) = self.timer.as_mut() else { return };
+        if delay.poll_unpin(cx).is_ready() {
+            self.timer = None;
+            self.link.expire(Instant::now());
+            // The cancels just written, and the next deadline, are the next poll's.
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Served {
+    /// Pending while the substream lives.
+    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<io::Result<()>> {
+        self.inbound.register(cx.waker());
+        self.pipe.turn();
+        while let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
+            let Some(frame) = frame else { return Poll::Ready(Ok(())) };
+            let message = Message::decode(&frame).map_err(malformed)?;
+            self.inbound.receive(message, &*shared.service, &shared.counters)?;
+        }
+        if !self.yielded && self.inbound.in_flight() >= COALESCE_AT {
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.yielded = false;
+        while self.pipe.poll_write(cx)?.is_ready() {
+            let batch = self.inbound.take(BytesMut::new());
+            if batch.is_empty() {
+                break;
+            }
+            self.pipe.load(batch);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        if let Some(outbound) = &self.outbound {
+            outbound.link.close("the connection ended");
+        }
+        for served in &self.inbound {
+            served.inbound.close();
+        }
+    }
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Command;
+    type ToBehaviour = Report;
+    type InboundProtocol = Either<ReadyUpgrade<StreamProtocol>, DeniedUpgrade>;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        let upgrade = if self.shared.config.serve_fast {
+            Either::Left(ReadyUpgrade::new(StreamProtocol::new(protocol::RPC_MUX)))
+        } else {
+            Either::Right(DeniedUpgrade)
+        };
+        SubstreamProtocol::new(upgrade, ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.opening
+            || self.outbound.as_ref().is_some_and(|o| o.link.in_flight() > 0)
+            || self.inbound.iter().any(|s| s.inbound.in_flight() > 0)
+    }
+
+    fn on_behaviour_event(&mut self, Command::Open: Command) {
+        if self.outbound.is_none() && !self.opening {
+            self.opening = true;
+            self.request_stream = true;
+        }
+    }
+
+    fn on_connection_event(&mut self, event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol, (), ()>) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: futures::future::Either::Left(stream),
+                ..
+            }) => self.accept(stream),
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+                self.opened(stream);
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.failed(error),
+            _ => {}
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
+        if std::mem::take(&mut self.request_stream) {
+            let protocol = ReadyUpgrade::new(StreamProtocol::new(protocol::RPC_MUX));
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: SubstreamProtocol::new(protocol, ()),
+            });
+        }
+        self.poll_outbound(cx);
+        self.poll_inbound(cx);
+        match self.reports.pop_front() {
+            Some(report) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report)),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Bytes of the p2pnode protocols, pure and without libp2p.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+mod bin;
+pub mod card;
+pub mod error;
+pub mod escape;
+pub mod event;
+pub mod frame;
+pub mod hello;
+pub mod ids;
+pub mod key;
+pub mod limits;
+pub mod mail;
+pub mod msgpack;
+pub mod protocol;
+pub mod rpc;
+pub mod sign;
+pub mod value;
+
+pub use key::topic;
