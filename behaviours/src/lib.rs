@@ -12,9 +12,9 @@
 //! | [`gossip`] | signed events of a swarm over gossipsub |
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 
-// pub mod discovery;
+pub mod discovery;
 mod exchange;
-// pub mod gossip;
+pub mod gossip;
 pub mod hello;
 pub mod mail;
 mod peer;

@@ -320,7 +320,7 @@ fn cut(text: String) -> String {
 }
 
 /// A dial error in one line: the innermost causes, not their wrapping.
-fn describe(error: &DialError) -> String {
+pub(crate) fn describe(error: &DialError) -> String {
     match error {
         DialError::NoAddresses => "no address of it is known".to_owned(),
         DialError::Transport(errors) => {

@@ -14,13 +14,17 @@ mod event;
 mod gate;
 mod hold;
 mod manager;
+pub(crate) mod meter;
 mod quiet;
 mod range;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 mod twin;
 
 pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private};
 pub use behaviour::Behaviour;
+pub(crate) use behaviour::describe;
 pub use book::{Book, Source};
 pub use config::{Config, Limits};
 pub use event::{Cause, Event};

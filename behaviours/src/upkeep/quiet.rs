@@ -230,3 +230,7 @@ impl<U: OutboundUpgradeSend> OutboundUpgrade<Stream> for Hushed<U> {
         self.0.upgrade_outbound(stream, info)
     }
 }
+
+#[cfg(test)]
+#[path = "quiet_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use libp2p_core::Multiaddr;
@@ -13,6 +13,7 @@ use libp2p_swarm::ConnectionId;
 use super::{
     address::{ip_of, is_private},
     config::Limits,
+    meter::Meter,
 };
 
 /// Hosts whose rate is remembered. One entry is dropped as soon as its budget is full again (32 s) and it holds no
@@ -80,9 +81,8 @@ impl Host {
 }
 
 #[derive(Debug)]
-struct Meter {
-    tokens: f64,
-    at: Instant,
+struct Visitor {
+    budget: Meter,
     pending: usize,
     open: usize,
 }
@@ -109,7 +109,7 @@ pub(super) struct State {
     pending_in: HashMap<ConnectionId, Option<Host>>,
     pending_out: HashSet<ConnectionId>,
     open: HashMap<ConnectionId, Connection>,
-    hosts: HashMap<Host, Meter>,
+    hosts: HashMap<Host, Visitor>,
 }
 
 impl State {
@@ -149,9 +149,9 @@ impl State {
         if self.open.len() >= self.limits.total {
             return Err(Refused::Total);
         }
-        if let Some(meter) = host.and_then(|host| self.hosts.get_mut(&host)) {
-            meter.pending += 1;
-            meter.tokens -= 1.0;
+        if let Some(visitor) = host.and_then(|host| self.hosts.get_mut(&host)) {
+            visitor.pending += 1;
+            visitor.budget.take(1.0, now);
         }
         self.pending_in.insert(id, host);
         Ok(())
@@ -191,8 +191,8 @@ impl State {
     pub(super) fn opened(&mut self, id: ConnectionId, peer: PeerId, inbound: bool) {
         self.pending_out.remove(&id);
         let host = self.settle(id);
-        if let Some(meter) = host.and_then(|host| self.hosts.get_mut(&host)) {
-            meter.open += 1;
+        if let Some(visitor) = host.and_then(|host| self.hosts.get_mut(&host)) {
+            visitor.open += 1;
         }
         self.open.insert(id, Connection { peer, inbound, host });
     }
@@ -204,16 +204,16 @@ impl State {
 
     pub(super) fn closed(&mut self, id: ConnectionId) {
         let host = self.open.remove(&id).and_then(|connection| connection.host);
-        if let Some(meter) = host.and_then(|host| self.hosts.get_mut(&host)) {
-            meter.open = meter.open.saturating_sub(1);
+        if let Some(visitor) = host.and_then(|host| self.hosts.get_mut(&host)) {
+            visitor.open = visitor.open.saturating_sub(1);
         }
     }
 
     /// No handshake any more.
     fn settle(&mut self, id: ConnectionId) -> Option<Host> {
         let host = self.pending_in.remove(&id).flatten()?;
-        if let Some(meter) = self.hosts.get_mut(&host) {
-            meter.pending = meter.pending.saturating_sub(1);
+        if let Some(visitor) = self.hosts.get_mut(&host) {
+            visitor.pending = visitor.pending.saturating_sub(1);
         }
         Some(host)
     }
@@ -234,45 +234,42 @@ impl State {
     fn check_host(&mut self, host: Host, now: Instant) -> Result<(), Refused> {
         self.make_room(host, now);
         let Limits { burst_per_ip, rate_per_ip, per_ip, pending_in_per_ip, .. } = self.limits;
-        let burst = f64::from(burst_per_ip);
-        let meter = self.hosts.entry(host).or_insert(Meter { tokens: burst, at: now, pending: 0, open: 0 });
-        meter.refill(rate_per_ip, burst, now);
-        if meter.open + meter.pending >= per_ip {
+        let budget = || Meter::new(rate_per_ip, f64::from(burst_per_ip), now);
+        let visitor = self.hosts.entry(host).or_insert_with(|| Visitor { budget: budget(), pending: 0, open: 0 });
+        if visitor.open + visitor.pending >= per_ip {
             return Err(Refused::PerIp);
         }
-        if meter.pending >= pending_in_per_ip {
+        if visitor.pending >= pending_in_per_ip {
             return Err(Refused::PendingInPerIp);
         }
-        if meter.tokens < 1.0 { Err(Refused::Rate) } else { Ok(()) }
+        if visitor.budget.has(1.0, now) { Ok(()) } else { Err(Refused::Rate) }
     }
 
     fn make_room(&mut self, newcomer: Host, now: Instant) {
         if self.hosts.len() < MAX_HOSTS || self.hosts.contains_key(&newcomer) {
             return;
         }
-        let burst = f64::from(self.limits.burst_per_ip);
-        let full = Duration::from_secs_f64(burst / self.limits.rate_per_ip.max(0.001));
-        self.hosts.retain(|_, meter| meter.is_busy() || now.saturating_duration_since(meter.at) < full);
+        self.hosts.retain(|_, visitor| !visitor.is_forgettable(now));
         if self.hosts.len() < MAX_HOSTS {
             return;
         }
         // Everybody has been here within half a minute: forget the one that came first.
-        let oldest = self.hosts.iter().filter(|(_, m)| !m.is_busy()).min_by_key(|(_, m)| m.at).map(|(host, _)| *host);
+        let idle = self.hosts.iter().filter(|(_, visitor)| !visitor.is_busy());
+        let oldest = idle.min_by_key(|(_, visitor)| visitor.budget.used_at()).map(|(host, _)| *host);
         if let Some(oldest) = oldest {
             self.hosts.remove(&oldest);
         }
     }
 }
 
-impl Meter {
+impl Visitor {
     fn is_busy(&self) -> bool {
         self.open + self.pending > 0
     }
 
-    fn refill(&mut self, rate: f64, burst: f64, now: Instant) {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * rate).min(burst);
-        self.at = now;
+    fn is_forgettable(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.budget.used_at());
+        !self.is_busy() && since >= self.budget.refill_time()
     }
 }
 

@@ -1,0 +1,117 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use libp2p_core::Multiaddr;
+use libp2p_identity::PeerId;
+use libp2p_swarm::NetworkBehaviour;
+
+use super::{Config, Event, PutError, QueryToken, bootstrap, dht, mdns};
+use crate::upkeep::AddressRules;
+
+/// Finds peers and what they announce.
+#[derive(NetworkBehaviour, Debug)]
+#[behaviour(prelude = "libp2p_swarm::derive_prelude", to_swarm = "Event")]
+pub struct Behaviour {
+    bootstrap: bootstrap::Behaviour,
+    mdns: mdns::Behaviour,
+    dht: dht::Behaviour,
+}
+
+impl Behaviour {
+    /// A behaviour of the node `own`. With [`Config::mdns`] it must be made inside a tokio runtime.
+    pub fn new(config: Config, own: PeerId, rules: AddressRules) -> Self {
+        Self {
+            mdns: mdns::Behaviour::new(&config, own, rules),
+            dht: dht::Behaviour::new(&config, own),
+            bootstrap: bootstrap::Behaviour::new(config.bootstrap),
+        }
+    }
+
+    /// Dials `addr`, with or without a peer id, until it answers, and again when it is lost. False when there are 64.
+    pub fn bootstrap(&mut self, addr: Multiaddr) -> bool {
+        self.bootstrap.add(addr)
+    }
+
+    /// Addresses given for bootstrap, and whether their peer is connected.
+    pub fn bootstrap_addresses(&self) -> impl Iterator<Item = (&Multiaddr, bool)> {
+        self.bootstrap.addresses()
+    }
+
+    /// How many members of our swarms are online: alone, bootstrap tries harder.
+    pub fn members(&mut self, count: usize) {
+        self.bootstrap.members(count);
+    }
+
+    /// A member was lost: look around more often for a while, in case half of the network went with it.
+    pub fn member_lost(&mut self) {
+        self.dht.member_lost();
+    }
+
+    /// `peer` does not speak our protocols: it leaves the routing table, and mDNS does not show it for 10 minutes.
+    pub fn forget(&mut self, peer: PeerId, now: Instant) {
+        self.mdns.forget(peer, now);
+        self.dht.remove(&peer);
+    }
+
+    /// Whether multicast DNS runs.
+    pub fn mdns_running(&self) -> bool {
+        self.mdns.is_running()
+    }
+
+    /// Why multicast DNS does not run although it should.
+    pub fn mdns_error(&self) -> Option<&str> {
+        self.mdns.error()
+    }
+
+    /// Takes `peer` into the routing table, once identify has shown that it speaks [`KAD`](crate::wire::protocol::KAD).
+    /// False if its network has enough peers there, or its bucket is full.
+    pub fn add(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
+        self.dht.add(peer, addr)
+    }
+
+    /// Peers in the routing table.
+    pub fn table(&self) -> usize {
+        self.dht.peers()
+    }
+
+    /// Answers in the DHT no more, or again: without a reachable address a node only asks.
+    pub fn set_client(&mut self, client: bool) {
+        self.dht.set_client(client);
+    }
+
+    /// Announces that we have `key`, now and every 20 minutes. False when there are 64 keys and values already.
+    pub fn provide(&mut self, key: &str) -> bool {
+        self.dht.provide(key)
+    }
+
+    /// No longer announces `key`; what others keep runs out within the hour.
+    pub fn stop_providing(&mut self, key: &str) {
+        self.dht.stop_providing(key);
+    }
+
+    /// Who announces `key`. Ends by itself, or by [`Self::finish`] when enough are known.
+    pub fn providers(&mut self, key: &str) -> QueryToken {
+        self.dht.providers(key)
+    }
+
+    /// Where `peer` is.
+    pub fn lookup(&mut self, peer: PeerId) -> QueryToken {
+        self.dht.lookup(peer)
+    }
+
+    /// Publishes a value signed by this node (the raw bytes of [`Signed`](crate::wire::sign::Signed)), now and every 20
+    /// minutes.
+    pub fn put_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {
+        self.dht.put_value(raw)
+    }
+
+    /// The value under `key`; the first good one wins.
+    pub fn get_value(&mut self, key: &str) -> QueryToken {
+        self.dht.get_value(key)
+    }
+
+    /// Ends a lookup early.
+    pub fn finish(&mut self, token: QueryToken) {
+        self.dht.finish(token);
+    }
+}

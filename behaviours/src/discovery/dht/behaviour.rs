@@ -1,0 +1,614 @@
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt,
+    num::NonZeroUsize,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures_timer::Delay;
+use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_identity::PeerId;
+use libp2p_kad::{self as kad, QueryId, RecordKey, store::RecordStore};
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use p2pnode_wire::{
+    protocol,
+    value::{self, Value, ValueError},
+};
+
+use super::{
+    announce::Announce,
+    refresh::{Lookup, Refresh},
+    store::{self, Store},
+    table,
+};
+use crate::discovery::Config;
+
+/// Lookups a program may have under way. Each has up to eight requests out and may dial.
+const MAX_QUERIES: usize = 64;
+/// Providers told per lookup.
+const MAX_PROVIDERS: usize = 256;
+/// Expired records are removed this often.
+const PURGE: Duration = Duration::from_secs(60);
+
+/// Names a lookup; its results carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryToken(u64);
+
+/// What a lookup cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests sent.
+    pub requests: u32,
+    /// Answered ones.
+    pub answers: u32,
+    /// Failed ones.
+    pub failures: u32,
+    /// From the first request to the end.
+    pub took: Option<Duration>,
+}
+
+impl From<kad::QueryStats> for Stats {
+    fn from(stats: kad::QueryStats) -> Self {
+        Self {
+            requests: stats.num_requests(),
+            answers: stats.num_successes(),
+            failures: stats.num_failures(),
+            took: stats.duration(),
+        }
+    }
+}
+
+/// Why a value of our own is not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// It is none, or its signature does not hold.
+    #[error(transparent)]
+    Invalid(#[from] ValueError),
+    /// Somebody else signed it.
+    #[error("the value is signed by {0}, not by this node")]
+    Foreign(p2pnode_wire::ids::PeerKey),
+    /// A newer one is published.
+    #[error("a value with this or a higher sequence number is published")]
+    Old,
+    /// More than this node keeps up.
+    #[error("too many values and keys of this node")]
+    TooMany,
+}
+
+/// What the DHT tells.
+#[derive(Debug)]
+pub enum Output {
+    Providers { token: QueryToken, providers: Vec<(PeerId, Vec<Multiaddr>)>, last: bool },
+    Value { token: QueryToken, value: Box<Value>, from: Option<PeerId> },
+    Peer { token: QueryToken, peer: PeerId, addrs: Vec<Multiaddr> },
+    Finished { token: QueryToken, stats: Stats, reached: usize, error: Option<String> },
+    Table { peers: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Own {
+    Key(RecordKey),
+    Value(RecordKey),
+}
+
+#[derive(Debug)]
+enum Query {
+    Providers {
+        token: QueryToken,
+        seen: HashSet<PeerId>,
+    },
+    Value {
+        token: QueryToken,
+        found: bool,
+    },
+    Peer {
+        token: QueryToken,
+        peer: PeerId,
+    },
+    /// An announcement; with a token the first time a value is put.
+    Announce {
+        own: Own,
+        token: Option<QueryToken>,
+    },
+    Refresh,
+}
+
+/// Kademlia in our rhythm.
+pub struct Behaviour {
+    own: PeerId,
+    enabled: bool,
+    client: bool,
+    kad: kad::Behaviour<Store>,
+    table: usize,
+    announce: Announce<Own>,
+    /// Our own values, to be announced again. As many as `announce` takes.
+    values: HashMap<RecordKey, Bytes>,
+    /// Tokens of values not announced yet.
+    puts: HashMap<RecordKey, QueryToken>,
+    refresh: Refresh,
+    /// Ours and the program's: bounded by `MAX_QUERIES` and what `announce` and `refresh` start.
+    queries: HashMap<QueryId, Query>,
+    tokens: u64,
+    /// Where connected peers are; as many as there are connections.
+    remotes: HashMap<PeerId, Multiaddr>,
+    events: VecDeque<Output>,
+    purged: Instant,
+    timer: Option<(Instant, Delay)>,
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dht::Behaviour {{ table: {}, queries: {} }}", self.table, self.queries.len())
+    }
+}
+
+fn settings(config: &Config) -> kad::Config {
+    let one_or = |number: usize| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+    let mut settings = kad::Config::new(StreamProtocol::new(protocol::KAD));
+    settings
+        .set_parallelism(one_or(config.parallelism))
+        .set_replication_factor(one_or(config.replication))
+        .disjoint_query_paths(false)
+        .set_query_timeout(config.query_timeout)
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_record_ttl(Some(config.record_ttl))
+        .set_provider_record_ttl(Some(config.record_ttl))
+        // Owners announce their own; see `announce`.
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_periodic_bootstrap_interval(None)
+        .set_caching(kad::Caching::Disabled);
+    settings
+}
+
+impl Behaviour {
+    pub(crate) fn new(config: &Config, own: PeerId) -> Self {
+        let now = Instant::now();
+        let mut kad = kad::Behaviour::with_config(own, Store::new(own), settings(config));
+        let client = config.client || !config.dht;
+        kad.set_mode(Some(if client { kad::Mode::Client } else { kad::Mode::Server }));
+        Self {
+            own,
+            enabled: config.dht,
+            client,
+            kad,
+            table: 0,
+            announce: Announce::new(config.announce_interval, config.replication),
+            values: HashMap::new(),
+            puts: HashMap::new(),
+            refresh: Refresh::new(now),
+            queries: HashMap::new(),
+            tokens: 0,
+            remotes: HashMap::new(),
+            events: VecDeque::new(),
+            purged: now,
+            timer: None,
+        }
+    }
+
+    pub(crate) fn set_client(&mut self, client: bool) {
+        self.client = client || !self.enabled;
+        self.kad.set_mode(Some(if self.client { kad::Mode::Client } else { kad::Mode::Server }));
+    }
+
+    pub(crate) fn add(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
+        if !self.enabled || peer == self.own {
+            return false;
+        }
+        let bucket = |peer: &PeerId, own: &PeerId| {
+            let distance = kad::KBucketKey::from(*own).distance(&kad::KBucketKey::from(*peer));
+            distance.ilog2().unwrap_or_default() as usize
+        };
+        let own = self.own;
+        let known: Vec<(usize, PeerId, Multiaddr)> = self
+            .kad
+            .kbuckets()
+            .flat_map(|b| b.iter().map(|e| (*e.node.key.preimage(), e.node.value.first().clone())).collect::<Vec<_>>())
+            .map(|(peer, addr)| (bucket(&peer, &own), peer, addr))
+            .collect();
+        let present = known.iter().any(|(_, known, _)| *known == peer);
+        let others = known.iter().map(|(place, _, addr)| (*place, addr));
+        if !present && !table::fits(&addr, bucket(&peer, &own), others) {
+            return false;
+        }
+        !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
+    }
+
+    pub(crate) fn remove(&mut self, peer: &PeerId) {
+        self.kad.remove_peer(peer);
+        self.count();
+    }
+
+    pub(crate) fn peers(&self) -> usize {
+        self.table
+    }
+
+    pub(crate) fn provide(&mut self, key: &str) -> bool {
+        self.announce.add(Own::Key(RecordKey::new(&key)))
+    }
+
+    pub(crate) fn stop_providing(&mut self, key: &str) {
+        let key = RecordKey::new(&key);
+        self.kad.stop_providing(&key);
+        self.announce.remove(&Own::Key(key));
+    }
+
+    pub(crate) fn providers(&mut self, key: &str) -> QueryToken {
+        let token = self.token();
+        if self.has_room(token) {
+            let id = self.kad.get_providers(RecordKey::new(&key));
+            self.queries.insert(id, Query::Providers { token, seen: HashSet::new() });
+        }
+        token
+    }
+
+    pub(crate) fn lookup(&mut self, peer: PeerId) -> QueryToken {
+        let token = self.token();
+        if self.has_room(token) {
+            let id = self.kad.get_closest_peers(peer);
+            self.queries.insert(id, Query::Peer { token, peer });
+        }
+        token
+    }
+
+    pub(crate) fn put_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {
+        let (value, _) = Value::open(raw.clone())?;
+        if crate::peer_of(&value.owner) != Some(self.own) {
+            return Err(PutError::Foreign(value.owner));
+        }
+        let key = RecordKey::new(&value::key(&value.owner, &value.name));
+        if !self.announce.add(Own::Value(key.clone())) {
+            return Err(PutError::TooMany);
+        }
+        let mut record = kad::Record::new(key.clone(), raw.to_vec());
+        record.publisher = Some(self.own);
+        if let Err(refused) = self.kad.store_mut().offer(record, Instant::now()) {
+            tracing::debug!(%refused, "a value of our own is not kept");
+            return Err(if refused == store::Refused::Old { PutError::Old } else { PutError::TooMany });
+        }
+        let token = self.token();
+        self.values.insert(key.clone(), raw);
+        self.puts.insert(key, token);
+        if self.table == 0 {
+            self.settle_puts();
+        }
+        Ok(token)
+    }
+
+    pub(crate) fn get_value(&mut self, key: &str) -> QueryToken {
+        let token = self.token();
+        if self.has_room(token) {
+            let id = self.kad.get_record(RecordKey::new(&key));
+            self.queries.insert(id, Query::Value { token, found: false });
+        }
+        token
+    }
+
+    pub(crate) fn finish(&mut self, token: QueryToken) {
+        let id = self.queries.iter().find(|(_, query)| query.token() == Some(token)).map(|(id, _)| *id);
+        if let Some(mut query) = id.and_then(|id| self.kad.query_mut(&id)) {
+            query.finish();
+        }
+    }
+
+    pub(crate) fn member_lost(&mut self) {
+        self.refresh.member_lost(Instant::now());
+    }
+
+    /// Nobody is there to hear of our values: say so; they are announced when somebody comes.
+    fn settle_puts(&mut self) {
+        for (_, token) in self.puts.drain() {
+            let error = Some("no peer of the DHT is known yet; it is published when one appears".to_owned());
+            self.events.push_back(Output::Finished { token, stats: Stats::default(), reached: 0, error });
+        }
+    }
+
+    fn token(&mut self) -> QueryToken {
+        self.tokens += 1;
+        QueryToken(self.tokens)
+    }
+
+    fn has_room(&mut self, token: QueryToken) -> bool {
+        let mine = self.queries.values().filter(|query| query.token().is_some()).count();
+        if mine < MAX_QUERIES {
+            return true;
+        }
+        let error = Some("too many lookups are under way".to_owned());
+        self.events.push_back(Output::Finished { token, stats: Stats::default(), reached: 0, error });
+        false
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        while let Some(own) = self.announce.next(self.table, now) {
+            self.start_announcing(own);
+        }
+        if let Some(lookup) = self.refresh.next(now, &mut rand::rng()) {
+            let target = if lookup == Lookup::Own { self.own } else { PeerId::random() };
+            // A node that lives for one command looks around once.
+            if self.table > 0 && (lookup == Lookup::Own || !self.client) {
+                let id = self.kad.get_closest_peers(target);
+                self.queries.insert(id, Query::Refresh);
+            }
+        }
+        if now.duration_since(self.purged) >= PURGE {
+            self.purged = now;
+            self.kad.store_mut().purge(now);
+        }
+    }
+
+    fn start_announcing(&mut self, own: Own) {
+        let (started, token) = match &own {
+            Own::Key(key) => (self.kad.start_providing(key.clone()), None),
+            Own::Value(key) => {
+                let Some(raw) = self.values.get(key) else { return };
+                let record = kad::Record::new(key.clone(), raw.to_vec());
+                // All: with a smaller quorum it stops as soon as that many have answered.
+                (self.kad.put_record(record, kad::Quorum::All), self.puts.remove(key))
+            }
+        };
+        match started {
+            Ok(id) => {
+                self.queries.insert(id, Query::Announce { own, token });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store does not take a record of our own");
+                self.announce.finished(&own);
+            }
+        }
+    }
+
+    fn count(&mut self) {
+        let before = self.table;
+        self.table = self.kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
+        if before == 0 && self.table > 0 {
+            self.refresh.first_peer(Instant::now());
+        }
+        if before != self.table {
+            self.events.push_back(Output::Table { peers: self.table });
+        }
+    }
+
+    fn on_kad(&mut self, event: kad::Event) {
+        match event {
+            kad::Event::RoutingUpdated { is_new_peer: true, .. } => self.count(),
+            kad::Event::InboundRequest { request } => self.on_inbound(request),
+            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
+                self.progressed(id, result, step.last);
+                if step.last {
+                    self.finished(id, stats);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_inbound(&mut self, request: kad::InboundRequest) {
+        let now = Instant::now();
+        match request {
+            kad::InboundRequest::PutRecord { source, record: Some(record), .. } if !self.client => {
+                if let Err(refused) = self.kad.store_mut().offer(record, now) {
+                    tracing::debug!(peer = %source, %refused, "a value is not kept");
+                }
+            }
+            kad::InboundRequest::AddProvider { record: Some(mut record) } if !self.client => {
+                record.addresses = store::believable(record.addresses, self.remotes.get(&record.provider));
+                if let Err(error) = self.kad.store_mut().add_provider(record) {
+                    tracing::debug!(%error, "a provider is not kept");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn progressed(&mut self, id: QueryId, result: kad::QueryResult, last: bool) {
+        match result {
+            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) => {
+                self.found_providers(id, providers, last);
+            }
+            kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(found))) => self.found_value(id, found),
+            kad::QueryResult::GetClosestPeers(result) => {
+                let peers = match result {
+                    Ok(ok) => ok.peers,
+                    Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
+                };
+                self.found_peers(id, peers);
+            }
+            kad::QueryResult::PutRecord(result) => self.put(id, result),
+            _ => {}
+        }
+    }
+
+    fn found_providers(&mut self, id: QueryId, providers: HashSet<PeerId>, last: bool) {
+        let Some(Query::Providers { token, seen }) = self.queries.get_mut(&id) else { return };
+        let token = *token;
+        let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
+        news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
+        seen.extend(news.iter().copied());
+        let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer))).collect();
+        if !providers.is_empty() || last {
+            self.events.push_back(Output::Providers { token, providers, last });
+        }
+    }
+
+    /// What lookups under way and the table know of `peer`: kad tells it to nobody but a dial, and forgets it after.
+    fn addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+        let connection = ConnectionId::new_unchecked(0);
+        let known = self.kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
+        let mut known = known.unwrap_or_default();
+        known.sort_unstable();
+        known.dedup();
+        known.truncate(crate::upkeep::book::MAX_PER_PEER);
+        known
+    }
+
+    fn found_value(&mut self, id: QueryId, found: kad::PeerRecord) {
+        let Some(Query::Value { token, found: done }) = self.queries.get_mut(&id) else { return };
+        if *done {
+            return;
+        }
+        match store::open(&found.record.key, &found.record.value) {
+            Ok(value) => {
+                *done = true;
+                let token = *token;
+                self.events.push_back(Output::Value { token, value: Box::new(value), from: found.peer });
+                if let Some(mut query) = self.kad.query_mut(&id) {
+                    query.finish();
+                }
+            }
+            Err(refused) => tracing::debug!(peer = ?found.peer, %refused, "a value that is not good"),
+        }
+    }
+
+    fn found_peers(&mut self, id: QueryId, peers: Vec<kad::PeerInfo>) {
+        let Some(Query::Peer { token, peer }) = self.queries.get(&id) else { return };
+        let (token, wanted) = (*token, *peer);
+        if let Some(found) = peers.into_iter().find(|found| found.peer_id == wanted) {
+            self.events.push_back(Output::Peer { token, peer: wanted, addrs: found.addrs });
+        }
+    }
+
+    fn put(&mut self, id: QueryId, result: kad::PutRecordResult) {
+        let Some(Query::Announce { token: Some(token), .. }) = self.queries.get_mut(&id) else { return };
+        let token = *token;
+        let (reached, error) = match result {
+            Ok(_) => (self.table.min(self.kad_replication()), None),
+            Err(kad::PutRecordError::QuorumFailed { success, .. } | kad::PutRecordError::Timeout { success, .. }) => {
+                let error = success.is_empty().then(|| "no peer has taken it; it is tried again".to_owned());
+                (success.len(), error)
+            }
+        };
+        if let Some(Query::Announce { token, .. }) = self.queries.get_mut(&id) {
+            *token = None;
+        }
+        self.events.push_back(Output::Finished { token, stats: Stats::default(), reached, error });
+    }
+
+    fn kad_replication(&self) -> usize {
+        self.announce.enough()
+    }
+
+    fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
+        let Some(query) = self.queries.remove(&id) else { return };
+        if let Query::Announce { own, .. } = &query {
+            self.announce.finished(own);
+        }
+        let reached = match &query {
+            Query::Providers { seen, .. } => seen.len(),
+            Query::Value { found, .. } => usize::from(*found),
+            _ => 0,
+        };
+        if let Some(token) = query.token() {
+            self.events.push_back(Output::Finished { token, stats: stats.into(), reached, error: None });
+        }
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let now = Instant::now();
+        let due = [self.announce.wake_at(self.table, now), self.refresh.wake_at(), Some(self.purged + PURGE)];
+        let Some(at) = due.into_iter().flatten().min() else { return };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            let left = at.saturating_duration_since(now).max(Duration::from_millis(10));
+            self.timer = Some((at, Delay::new(left)));
+        }
+        if let Some((_, delay)) = self.timer.as_mut()
+            && delay.poll_unpin(cx).is_ready()
+        {
+            self.timer = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Query {
+    fn token(&self) -> Option<QueryToken> {
+        match self {
+            Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
+            Self::Announce { token, .. } => *token,
+            Self::Refresh => None,
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<kad::Behaviour<Store>>;
+    type ToSwarm = Output;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.kad.handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        addr: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.kad.handle_established_outbound_connection(connection, peer, addr, role, port_use)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.kad.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(event) => {
+                self.remotes.insert(event.peer_id, event.endpoint.get_remote_address().clone());
+            }
+            FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
+                self.remotes.remove(&event.peer_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.kad.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(event));
+            }
+            self.start_due();
+            match self.kad.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_kad(event),
+                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),
+                Poll::Pending => {
+                    self.arm(cx);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "behaviour_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+use ed25519_dalek::SigningKey;
+use libp2p_swarm::{Swarm, SwarmEvent};
+use p2pnode_wire::ids::PeerKey;
+
+use super::*;
+use crate::upkeep::testing;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn config() -> Config {
+    Config { mdns: false, ..Config::default() }
+}
+
+/// Nodes that all know the first, as after hello with a bootstrap node; self-lookups find the rest.
+async fn network(count: usize) -> Vec<Swarm<Behaviour>> {
+    let mut swarms = testing::listening(count, |key| Behaviour::new(&config(), key.public().to_peer_id())).await;
+    let (first, addr) = (*swarms[0].local_peer_id(), testing::memory(&swarms[0]));
+    for index in 1..count {
+        let (peer, own) = (*swarms[index].local_peer_id(), testing::memory(&swarms[index]));
+        assert!(swarms[index].behaviour_mut().add(first, addr.clone()));
+        assert!(swarms[0].behaviour_mut().add(peer, own));
+    }
+    swarms
+}
+
+/// Signs as the node with this libp2p key would; the test's swarms keep theirs to themselves, so nodes put foreign
+/// values through the store.
+fn sealed(key: &SigningKey, name: &str, seq: u64, body: &'static [u8]) -> (String, Bytes) {
+    let owner = PeerKey(key.verifying_key().to_bytes());
+    let value = Value { v: 1, owner, name: name.into(), seq, at_ms: 0, body: Bytes::from_static(body) };
+    (value::key(&owner, name), value.seal(key).into_raw())
+}
+
+#[tokio::test]
+async fn providers_are_found_with_their_addresses() {
+    let mut swarms = network(8).await;
+    assert!(swarms[1].behaviour_mut().provide("/p2pnode/swarm/garden"));
+    let announced = testing::until(&mut swarms, LIMIT, |swarms, _| {
+        let key = RecordKey::new(&"/p2pnode/swarm/garden");
+        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().kad.store_mut());
+        (stores.filter(|store| !store.providers(&key).is_empty()).count() > 4).then_some(())
+    });
+    announced.await.expect("announced");
+    let token = swarms[5].behaviour_mut().providers("/p2pnode/swarm/garden");
+    let (mut found, mut finished) = (Vec::new(), None);
+    let looked = testing::until(&mut swarms, LIMIT, |_, event| {
+        match event {
+            Some((5, SwarmEvent::Behaviour(Output::Providers { token: of, providers, .. }))) if of == token => {
+                found.extend(providers);
+            }
+            Some((5, SwarmEvent::Behaviour(Output::Finished { token: of, reached, .. }))) if of == token => {
+                finished = Some(reached);
+            }
+            _ => {}
+        }
+        finished
+    });
+    assert_eq!(looked.await, Some(1));
+    assert_eq!(found.len(), 1, "each once");
+    assert_eq!(found[0].0, *swarms[1].local_peer_id());
+    assert!(found[0].1.iter().any(|addr| addr.to_string().contains("memory")), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_value_goes_round_and_a_forged_one_does_not() {
+    let mut swarms = network(8).await;
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let (name, raw) = sealed(&key, "motto", 1, b"grow");
+    let record = kad::Record::new(RecordKey::new(&name), raw.to_vec());
+    // As a node that republishes for somebody else would: the receivers check.
+    let put = swarms[1].behaviour_mut().kad.put_record(record, kad::Quorum::All);
+    put.expect("stored here");
+    let holders = |swarms: &mut [Swarm<Behaviour>], name: &str| {
+        let key = RecordKey::new(&name);
+        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().kad.store_mut());
+        stores.filter(|store| store.get(&key).is_some()).count()
+    };
+    let spread = testing::until(&mut swarms, LIMIT, |swarms, _| (holders(swarms, &name) > 4).then_some(()));
+    spread.await.expect("spread");
+
+    let mut forged = raw.to_vec();
+    *forged.last_mut().expect("bytes") ^= 1;
+    let bad = kad::Record::new(RecordKey::new(&name), forged);
+    let targets: Vec<PeerId> = swarms.iter().skip(2).map(|swarm| *swarm.local_peer_id()).collect();
+    swarms[0].behaviour_mut().kad.put_record_to(bad, targets.into_iter(), kad::Quorum::One);
+
+    let token = swarms[6].behaviour_mut().get_value(&name);
+    let value = testing::until(&mut swarms, LIMIT, |_, event| match event {
+        Some((6, SwarmEvent::Behaviour(Output::Value { token: of, value, .. }))) if of == token => Some(value),
+        _ => None,
+    });
+    assert_eq!(value.await.expect("found").body, Bytes::from_static(b"grow"));
+    let every: Vec<Vec<u8>> = swarms
+        .iter_mut()
+        .filter_map(|s| s.behaviour_mut().kad.store_mut().get(&RecordKey::new(&name)).map(|r| r.value.clone()))
+        .collect();
+    assert!(every.iter().all(|kept| *kept == raw), "nobody keeps the forged one");
+}
+
+#[tokio::test]
+async fn a_node_alone_says_so_and_publishes_later() {
+    let keypair = libp2p_identity::Keypair::generate_ed25519();
+    let own = keypair.public().to_peer_id();
+    let secret = keypair.try_into_ed25519().expect("ed25519").secret();
+    let key = SigningKey::from_bytes(secret.as_ref().try_into().expect("32 bytes"));
+    let mut node = Behaviour::new(&config(), own);
+    let (name, raw) = sealed(&key, "motto", 1, b"grow");
+    let token = node.put_value(raw).expect("ours");
+    assert!(matches!(node.events.pop_front(), Some(Output::Finished { token: of, error: Some(_), .. }) if of == token));
+    assert!(node.kad.store_mut().get(&RecordKey::new(&name)).is_some());
+    let (_, old) = sealed(&key, "motto", 0, b"wilt");
+    assert_eq!(node.put_value(old), Err(PutError::Old));
+    let (_, foreign) = sealed(&SigningKey::from_bytes(&[9; 32]), "motto", 0, b"wilt");
+    assert!(matches!(node.put_value(foreign), Err(PutError::Foreign(_))));
+    assert!(node.announce.next(1, Instant::now()).is_some(), "announced when somebody comes");
+}
+
+#[tokio::test]
+async fn a_peer_is_found_by_its_id() {
+    let mut swarms = network(8).await;
+    let (wanted, at) = (*swarms[3].local_peer_id(), testing::memory(&swarms[3]));
+    let token = swarms[7].behaviour_mut().lookup(wanted);
+    let found = testing::until(&mut swarms, LIMIT, |_, event| match event {
+        Some((7, SwarmEvent::Behaviour(Output::Peer { token: of, addrs, .. }))) if of == token => Some(addrs),
+        _ => None,
+    });
+    let found = found.await.expect("found");
+    let bare = |addr: &Multiaddr| addr.to_string().starts_with(&at.to_string());
+    assert!(found.iter().any(bare), "{found:?} has {at}");
+}
+
+#[test]
+fn lookups_are_bounded() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    (0..1_000).for_each(|_| drop(node.providers("x")));
+    assert_eq!(node.queries.len(), MAX_QUERIES);
+    assert_eq!(node.events.len(), 1_000 - MAX_QUERIES, "the rest is told at once");
+}

@@ -1,0 +1,405 @@
+use std::{
+    collections::VecDeque,
+    fmt,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures_timer::Delay;
+use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_gossipsub::{
+    self as gossipsub, IdentityTransform, MaxCountSubscriptionFilter, MessageAcceptance, MessageAuthenticity,
+    MessageId, ValidationMode,
+};
+use libp2p_identity::PeerId;
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use p2pnode_wire::{
+    event::{self, EventError},
+    ids::{EventId, SwarmId},
+};
+use rand::RngExt;
+
+use super::{
+    config::Config,
+    outbox::{Outbox, Waiting},
+    protocol::{self, OnlySwarms},
+    state::{Accepted, Refused, State, Verdict},
+};
+use crate::upkeep::Quiet;
+
+type Inner = Quiet<gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<OnlySwarms>>>;
+
+/// What gossip tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A new event whose signature, layout, swarm and number hold. Whether its author is a member is for others to say.
+    Event {
+        /// In which swarm.
+        swarm: SwarmId,
+        /// The event.
+        event: Box<event::Event>,
+        /// The bytes as they came: what is stored and passed on.
+        raw: Bytes,
+        /// Its id.
+        id: EventId,
+        /// The neighbour that brought it.
+        source: PeerId,
+    },
+    /// A peer takes part in a swarm's gossip.
+    Subscribed {
+        /// Who.
+        peer: PeerId,
+        /// In which swarm, which need not be one of ours.
+        swarm: SwarmId,
+    },
+    /// A peer no longer takes part.
+    Unsubscribed {
+        /// Who.
+        peer: PeerId,
+        /// In which swarm.
+        swarm: SwarmId,
+    },
+    /// An event was not delivered. Copies of known events are not told.
+    Refused {
+        /// In which swarm.
+        swarm: SwarmId,
+        /// Who brought it.
+        source: PeerId,
+        /// Why.
+        why: Refused,
+    },
+    /// A neighbour was too slow: it has missed events, and must catch up otherwise.
+    Lost {
+        /// Who.
+        peer: PeerId,
+        /// How many.
+        events: usize,
+    },
+    /// An event of our own that waited for its turn could not be sent.
+    Unsent {
+        /// Which.
+        id: EventId,
+        /// In which swarm.
+        swarm: SwarmId,
+        /// Why.
+        error: PublishError,
+    },
+}
+
+/// Why an event of our own is not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It is none.
+    #[error(transparent)]
+    Invalid(#[from] EventError),
+    /// It belongs to another swarm.
+    #[error("the event belongs to another swarm")]
+    Swarm,
+    /// This node is not in the swarm.
+    #[error("this node is not in the swarm")]
+    NotJoined,
+    /// Published before.
+    #[error("the event was published before")]
+    Known,
+    /// Nobody of this swarm is connected.
+    #[error("nobody of this swarm is connected")]
+    NobodyThere,
+    /// All neighbours are too slow.
+    #[error("every neighbour is too slow to take it")]
+    Slow,
+    /// Too many events wait.
+    #[error("too many events of this node wait to be sent")]
+    Full,
+}
+
+/// Events of swarms, passed on from neighbour to neighbour.
+pub struct Behaviour {
+    inner: Inner,
+    state: State,
+    outbox: Outbox,
+    await_verdict: bool,
+    events: VecDeque<Event>,
+    timer: Option<(Instant, Delay)>,
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("gossip::Behaviour").field("state", &self.state.swarms().count()).finish_non_exhaustive()
+    }
+}
+
+fn settings(config: &Config) -> gossipsub::Config {
+    let mesh = config.mesh.max(1);
+    gossipsub::ConfigBuilder::default()
+        .mesh_n(mesh)
+        .mesh_n_low(mesh - mesh / 5)
+        .mesh_n_high(mesh * 2)
+        .mesh_outbound_min((mesh / 3).min(2))
+        // Not all at the same moment, when a hundred nodes start together.
+        .heartbeat_initial_delay(Duration::from_millis(rand::rng().random_range(100..300)))
+        .heartbeat_interval(config.heartbeat)
+        .max_transmit_size(protocol::MAX_TRANSMIT)
+        // Our own signature is checked once, after the duplicate check; gossipsub would check every copy before it.
+        .validation_mode(ValidationMode::None)
+        .validate_messages()
+        // The default is source and number: without them all messages would be equal.
+        .message_id_fn(protocol::message_id)
+        .flood_publish(true)
+        .idontwant_message_size_threshold(config.idontwant)
+        .publish_queue_duration(config.queue_time)
+        .forward_queue_duration(config.queue_time)
+        .connection_handler_queue_len(config.queue)
+        .build()
+        .expect("the mesh numbers are derived from one another and no topic has settings of its own")
+}
+
+fn inner(config: &Config) -> Inner {
+    let filter = MaxCountSubscriptionFilter {
+        filter: OnlySwarms,
+        max_subscribed_topics: config.swarms_per_peer,
+        max_subscriptions_per_request: config.swarms_per_peer * 2,
+    };
+    let behaviour = gossipsub::Behaviour::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        settings(config),
+        filter,
+        IdentityTransform,
+    );
+    Quiet::new(behaviour.expect("anonymous publishing goes with no validation by gossipsub"))
+}
+
+impl Behaviour {
+    /// A behaviour in no swarm yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            inner: inner(&config),
+            state: State::new(&config),
+            outbox: Outbox::new(config.own, config.outbox, Instant::now()),
+            await_verdict: config.await_verdict,
+            events: VecDeque::new(),
+            timer: None,
+        }
+    }
+
+    /// Takes part in the gossip of `swarm`. False when this node is in 32 swarms already.
+    pub fn join(&mut self, swarm: SwarmId) -> bool {
+        if !self.state.join(swarm) {
+            return false;
+        }
+        match self.inner.subscribe(&protocol::topic_of(&swarm)) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%swarm, %error, "cannot subscribe");
+                self.state.leave(&swarm);
+                false
+            }
+        }
+    }
+
+    /// No longer takes part.
+    pub fn leave(&mut self, swarm: &SwarmId) {
+        self.inner.unsubscribe(&protocol::topic_of(swarm));
+        self.state.leave(swarm);
+        self.outbox.forget(swarm);
+    }
+
+    /// The swarms this node takes part in.
+    pub fn swarms(&self) -> impl Iterator<Item = &SwarmId> {
+        self.state.swarms()
+    }
+
+    /// Sends a sealed event to everybody in `swarm`: at once, or, beyond 20 a second, in its turn; then
+    /// [`Event::Unsent`] tells if that failed.
+    pub fn publish(&mut self, swarm: &SwarmId, raw: Bytes) -> Result<EventId, PublishError> {
+        let now = Instant::now();
+        let (event, signed) = event::Event::peek(raw)?;
+        if event.swarm != *swarm {
+            return Err(PublishError::Swarm);
+        }
+        if !self.state.is_in(swarm) {
+            return Err(PublishError::NotJoined);
+        }
+        let id = protocol::signed_id(&signed);
+        let waiting = Waiting { swarm: *swarm, raw: signed.into_raw(), id };
+        let size = waiting.raw.len();
+        if self.outbox.is_free(size, now) {
+            self.send(&waiting)?;
+            self.outbox.charge(size, now);
+        } else if !self.outbox.push(waiting) {
+            return Err(PublishError::Full);
+        }
+        self.state.published(&event, id, now);
+        Ok(id)
+    }
+
+    /// Says whether an event is passed on; only with [`Config::await_verdict`], within 250 ms. False if it is too late.
+    pub fn report(&mut self, id: &EventId, source: &PeerId, verdict: Verdict) -> bool {
+        self.await_verdict && self.settle(id, source, verdict)
+    }
+
+    /// The neighbours in the mesh of `swarm`.
+    pub fn neighbours(&self, swarm: &SwarmId) -> Vec<PeerId> {
+        self.inner.mesh_peers(&protocol::topic_of(swarm).hash()).copied().collect()
+    }
+
+    /// Connected peers that take part in `swarm`.
+    pub fn subscribers(&self, swarm: &SwarmId) -> Vec<PeerId> {
+        let topic = protocol::topic_of(swarm).hash();
+        self.inner.all_peers().filter(|(_, topics)| topics.contains(&&topic)).map(|(peer, _)| *peer).collect()
+    }
+
+    fn send(&mut self, waiting: &Waiting) -> Result<(), PublishError> {
+        use gossipsub::PublishError as E;
+        let topic = protocol::topic_of(&waiting.swarm);
+        match self.inner.publish(topic, waiting.raw.to_vec()) {
+            Ok(_) => Ok(()),
+            Err(E::Duplicate) => Err(PublishError::Known),
+            Err(E::NoPeersSubscribedToTopic) => Err(PublishError::NobodyThere),
+            Err(E::AllQueuesFull(_)) => Err(PublishError::Slow),
+            Err(E::MessageTooLarge) => Err(EventError::TooLarge(waiting.raw.len()).into()),
+            Err(error @ (E::SigningError(_) | E::TransformFailed(_))) => {
+                tracing::error!(%error, "gossipsub neither signs nor transforms here");
+                Err(PublishError::Slow)
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, cx: &mut Context<'_>) {
+        let now = Instant::now();
+        while let Some(waiting) = self.outbox.next(now) {
+            if let Err(error) = self.send(&waiting) {
+                self.events.push_back(Event::Unsent { id: waiting.id, swarm: waiting.swarm, error });
+            }
+        }
+        let Some(at) = self.outbox.wake_at() else {
+            self.timer = None;
+            return;
+        };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            let left = at.saturating_duration_since(now).max(Duration::from_millis(1));
+            self.timer = Some((at, Delay::new(left)));
+        }
+        if let Some((_, delay)) = self.timer.as_mut()
+            && delay.poll_unpin(cx).is_ready()
+        {
+            self.timer = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn settle(&mut self, id: &EventId, source: &PeerId, verdict: Verdict) -> bool {
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        self.inner.report_message_validation_result(&MessageId(id.0.to_vec()), source, acceptance)
+    }
+
+    fn received(&mut self, source: PeerId, message: gossipsub::Message) {
+        let data = Bytes::from(message.data);
+        let id = protocol::id_of(&data);
+        let Some(swarm) = protocol::swarm_of(&message.topic) else {
+            self.settle(&id, &source, Verdict::Ignore);
+            return;
+        };
+        match self.state.check(swarm, source, data, Instant::now()) {
+            Ok(accepted) => self.accepted(source, accepted),
+            Err(why) => {
+                self.settle(&id, &source, why.verdict());
+                if why != Refused::Known {
+                    tracing::debug!(%source, %why, "an event is not delivered");
+                    self.events.push_back(Event::Refused { swarm, source, why });
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, source: PeerId, accepted: Accepted) {
+        if !self.await_verdict {
+            self.settle(&accepted.id, &source, Verdict::Accept);
+        }
+        let Accepted { swarm, event, raw, id } = accepted;
+        self.events.push_back(Event::Event { swarm, event: Box::new(event), raw, id, source });
+    }
+
+    fn on_inner(&mut self, event: gossipsub::Event) {
+        use gossipsub::Event as E;
+        match event {
+            E::Message { propagation_source, message, .. } => self.received(propagation_source, message),
+            E::Subscribed { peer_id, topic } => {
+                if let Some(swarm) = protocol::swarm_of(&topic) {
+                    self.events.push_back(Event::Subscribed { peer: peer_id, swarm });
+                }
+            }
+            E::Unsubscribed { peer_id, topic } => {
+                if let Some(swarm) = protocol::swarm_of(&topic) {
+                    self.events.push_back(Event::Unsubscribed { peer: peer_id, swarm });
+                }
+            }
+            E::SlowPeer { peer_id, failed_messages } => {
+                let events = failed_messages.priority + failed_messages.non_priority;
+                self.events.push_back(Event::Lost { peer: peer_id, events });
+            }
+            E::GossipsubNotSupported { .. } => {}
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<Inner>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        addr: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_outbound_connection(connection, peer, addr, role, port_use)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.inner.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.inner.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        loop {
+            self.send_waiting(cx);
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(event));
+            }
+            match self.inner.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_inner(event),
+                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "behaviour_tests.rs"]
+mod tests;

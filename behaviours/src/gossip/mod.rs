@@ -1,0 +1,17 @@
+//! Signed events of swarms, passed on by gossipsub.
+//!
+//! gossipsub carries bytes; who wrote them is in the bytes ([`wire::event`](crate::wire::event)). Its own signatures are
+//! off: it would verify every copy before it looks whether the message is known, five times the work.
+
+mod behaviour;
+mod config;
+mod outbox;
+mod protocol;
+mod state;
+#[cfg(test)]
+mod testing;
+mod window;
+
+pub use behaviour::{Behaviour, Event, PublishError};
+pub use config::{Budget, Config};
+pub use state::{Refused, Verdict};

@@ -1,0 +1,322 @@
+//! The answerer's side: what a handler gets, and who runs it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::key_of;
+use p2pnode_wire::{
+    error::{ErrorCode, RpcError},
+    ids::{ConversationId, MailId, SwarmId},
+    mail::Mail,
+};
+use rmpv::Value;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::letters::{self, Address, Question, Word};
+use crate::{
+    endpoint::HandlerError,
+    events::NodeEvent,
+    node::{Node, WeakNode},
+    peers::PeerRef,
+    time::now_ms,
+};
+
+/// Questions a node works on at once, as for endpoints.
+const MAX_RUNNING: usize = 256;
+
+/// Message ids remembered, so that one delivered twice runs once: more than can run at once, by far.
+const REMEMBERED: usize = 4_096;
+
+/// Takes questions. [`Builder::ask`](crate::Builder::ask) makes one of a closure.
+pub trait AskHandler: Send + Sync + 'static {
+    /// Works on one question. The value is the reply; [`HandlerError::decline`] says "not me", and the asker hears
+    /// neither ack nor reply.
+    fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>>;
+}
+
+/// What comes with a question, and the way back to the asker.
+#[derive(Clone)]
+pub struct Ask {
+    /// Who asks; verified.
+    pub from: PeerRef,
+    /// In which swarm.
+    pub swarm: String,
+    /// The conversation the asker opened.
+    pub conversation: ConversationId,
+    /// What the asker gave along, by name.
+    pub context: BTreeMap<String, Value>,
+    /// W3C `traceparent` of the asker.
+    pub trace: Option<String>,
+    back: Arc<Back>,
+}
+
+struct Back {
+    /// None when the question came as a call.
+    letter: Option<Letter>,
+    acked: AtomicBool,
+    cancelled: CancellationToken,
+}
+
+/// The mail that is answered.
+struct Letter {
+    node: WeakNode,
+    peer: PeerId,
+    address: Address,
+    question: MailId,
+    /// One word after the other, so that an ack never overtakes a reply.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("from", &self.from)
+            .field("conversation", &self.conversation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ask {
+    /// Tells the asker that this node wades in. Sent once, however often it is called.
+    ///
+    /// # Errors
+    /// The asker cannot be reached; the work may go on all the same.
+    pub async fn ack(&self) -> Result<(), HandlerError> {
+        if self.back.acked.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.say(&Word::Ack).await
+    }
+
+    /// Tells the asker how far the work is; acks first if that has not happened.
+    ///
+    /// # Errors
+    /// The asker cannot be reached; the work may go on all the same.
+    pub async fn progress(&self, text: impl Into<String>) -> Result<(), HandlerError> {
+        self.ack().await?;
+        self.say(&Word::Progress(text.into())).await
+    }
+
+    /// Whether the asker no longer wants the answer.
+    pub fn is_cancelled(&self) -> bool {
+        self.back.cancelled.is_cancelled()
+    }
+
+    /// Waits until the asker no longer wants the answer. The handler's future is dropped then, unless it
+    /// waits here to clean up first.
+    pub async fn cancelled(&self) {
+        self.back.cancelled.cancelled().await;
+    }
+
+    async fn say(&self, word: &Word) -> Result<(), HandlerError> {
+        let gone = || HandlerError::code(ErrorCode::AgentUnavailable, "the node has stopped");
+        let Some(letter) = &self.back.letter else { return Ok(()) };
+        let _turn = letter.turn.lock().await;
+        let node = letter.node.upgrade().ok_or_else(gone)?;
+        let mail = letters::word(&letter.address, word, letter.question, now_ms());
+        let sealed = mail.seal(&node.signing_key()).into_raw();
+        match node.deliver(letter.peer, sealed).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(HandlerError::code(ErrorCode::AgentUnavailable, error.to_string())),
+        }
+    }
+}
+
+impl Answerer {
+    /// Answers a question that came as a call: nobody hears acks or progress, the reply is the result.
+    pub(crate) async fn answer_call(
+        &self,
+        cx: &crate::endpoint::Context,
+        task: String,
+        context: BTreeMap<String, Value>,
+    ) -> Result<Value, HandlerError> {
+        let handler = self.handler.clone();
+        let handler =
+            handler.ok_or_else(|| HandlerError::code(ErrorCode::EndpointNotFound, "this node has no ask handler"))?;
+        let ask = Ask {
+            from: cx.caller.clone(),
+            swarm: cx.swarm.clone().unwrap_or_default(),
+            conversation: ConversationId::new(),
+            context,
+            trace: cx.trace.clone(),
+            back: Arc::new(Back { letter: None, acked: AtomicBool::new(false), cancelled: CancellationToken::new() }),
+        };
+        handler.ask(ask, task).await
+    }
+}
+
+struct Running {
+    by: PeerId,
+    cancelled: CancellationToken,
+}
+
+/// Questions this node works on.
+#[derive(Clone)]
+pub(crate) struct Answerer {
+    handler: Option<Arc<dyn AskHandler>>,
+    slots: Arc<Semaphore>,
+    running: Arc<Mutex<HashMap<MailId, Running>>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    order: std::collections::VecDeque<MailId>,
+    ids: std::collections::HashSet<MailId>,
+}
+
+impl Seen {
+    /// True the first time.
+    fn first(&mut self, id: MailId) -> bool {
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// A message that has arrived for the ask handler.
+pub(crate) struct Inbox {
+    pub(crate) peer: PeerId,
+    pub(crate) remote: Option<Multiaddr>,
+    pub(crate) swarm: SwarmId,
+    pub(crate) mail: Mail,
+}
+
+impl Answerer {
+    pub(crate) fn new(handler: Option<Arc<dyn AskHandler>>) -> Self {
+        Self { handler, slots: Arc::new(Semaphore::new(MAX_RUNNING)), running: Arc::default(), seen: Arc::default() }
+    }
+
+    /// Takes a question; an error is what the asker is told instead of an acknowledgement.
+    pub(crate) fn take(&self, node: &Node, inbox: Inbox) -> Result<(), RpcError> {
+        let handler = self
+            .handler
+            .clone()
+            .ok_or_else(|| RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler"))?;
+        let question = letters::read_ask(&inbox.mail).map_err(|e| RpcError::new(ErrorCode::InvalidArgument, e))?;
+        let permit = self.slots.clone().try_acquire_owned().map_err(|_| {
+            let mut error =
+                RpcError::new(ErrorCode::Overloaded, format!("{MAX_RUNNING} questions are being worked on"));
+            error.retry_after = Some(std::time::Duration::from_secs(1));
+            error
+        })?;
+        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).first(inbox.mail.id) {
+            return Ok(());
+        }
+        let Some(cx) = self.context(node, &inbox, &question) else { return Ok(()) };
+        let (this, node) = (self.clone(), node.clone());
+        tokio::spawn(async move {
+            this.run(node, handler, cx, question, inbox).await;
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    fn context(&self, node: &Node, inbox: &Inbox, question: &Question) -> Option<Ask> {
+        let cancelled = CancellationToken::new();
+        let running = Running { by: inbox.peer, cancelled: cancelled.clone() };
+        self.lock().insert(inbox.mail.id, running);
+        let address = Address {
+            swarm: inbox.swarm,
+            from: key_of(&node.peer_id())?,
+            to: inbox.mail.from,
+            conversation: inbox.mail.conversation,
+        };
+        let letter = Letter {
+            node: node.downgrade(),
+            peer: inbox.peer,
+            address,
+            question: inbox.mail.id,
+            turn: tokio::sync::Mutex::new(()),
+        };
+        let back = Back { letter: Some(letter), acked: AtomicBool::new(false), cancelled };
+        Some(Ask {
+            from: node.reference(inbox.peer),
+            swarm: node.swarm_name(&inbox.swarm).unwrap_or_default(),
+            conversation: inbox.mail.conversation,
+            context: question.context.clone(),
+            trace: inbox.mail.trace.clone(),
+            back: Arc::new(back),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<MailId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The asker no longer wants an answer.
+    pub(crate) fn cancel(&self, by: PeerId, question: MailId) {
+        if let Some(running) = self.lock().get(&question).filter(|r| r.by == by) {
+            running.cancelled.cancel();
+        }
+    }
+
+    async fn run(&self, node: Node, handler: Arc<dyn AskHandler>, cx: Ask, question: Question, inbox: Inbox) {
+        let started = Instant::now();
+        // The asker may be a one-command node that nobody else knows: its connection must outlast the work.
+        let hold = node.hold(inbox.peer).await;
+        node.emit(NodeEvent::AskReceived {
+            from: cx.from.clone(),
+            remote: inbox.remote,
+            conversation: cx.conversation,
+            text: question.text.clone(),
+        });
+        let outcome = self.work(&*handler, &cx, question.text).await;
+        let summary = conclude(&cx, outcome).await;
+        self.lock().remove(&inbox.mail.id);
+        drop(hold);
+        node.emit(NodeEvent::AskFinished {
+            from: cx.from.clone(),
+            conversation: cx.conversation,
+            outcome: summary,
+            elapsed: started.elapsed(),
+        });
+    }
+
+    /// None when the asker withdrew.
+    async fn work(&self, handler: &dyn AskHandler, cx: &Ask, text: String) -> Option<Result<Value, HandlerError>> {
+        let work = std::panic::AssertUnwindSafe(handler.ask(cx.clone(), text)).catch_unwind();
+        tokio::select! {
+            outcome = work => Some(outcome.unwrap_or_else(|_| {
+                tracing::error!("the ask handler panicked");
+                Err(HandlerError::code(ErrorCode::InternalError, "the ask handler panicked"))
+            })),
+            () = cx.cancelled() => None,
+        }
+    }
+}
+
+/// Sends the last word; tells in one what it was.
+async fn conclude(cx: &Ask, outcome: Option<Result<Value, HandlerError>>) -> String {
+    let (word, summary) = match outcome {
+        None => return "cancelled".into(),
+        Some(Ok(value)) => (Word::Reply(value), "reply".to_owned()),
+        Some(Err(error)) if error.is_decline() => (Word::Leave, "declined".to_owned()),
+        Some(Err(error)) => {
+            let error = error.into_rpc();
+            let summary = format!("failed: {}", error.message);
+            (Word::Failed(error), summary)
+        }
+    };
+    match cx.say(&word).await {
+        Ok(()) => summary,
+        Err(error) => format!("{summary}, but the asker is gone ({})", error.message),
+    }
+}

@@ -1,0 +1,484 @@
+//! The asker's side.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::PeerId;
+use p2pnode_behaviours::{key_of, mail::DeliverError, upkeep::Hold};
+use p2pnode_wire::{
+    error::{ErrorCode, RpcError},
+    ids::{ConversationId, MailId, SwarmId},
+    mail::{Mail, MailAck},
+};
+use rmpv::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    letters::{self, Address, Question, Word},
+    state::{AskEnd, Rules, State},
+};
+use crate::{
+    node::Node,
+    peers::{Peer, PeerRef, PeerState},
+    time::now_ms,
+};
+
+/// Words of members waiting to be looked at; a member that talks faster than that is cut short, not the others.
+const WORD_QUEUE: usize = 256;
+
+/// Events waiting for the reader of [`Asked`]; beyond that the ask waits for its reader.
+const EVENT_QUEUE: usize = 256;
+
+/// Asks of one node under way at once.
+const MAX_ASKS: usize = 1_024;
+
+/// Why a question could not be put.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// This node is not in a swarm of that name.
+    #[error("this node is not in a swarm \"{0}\"")]
+    UnknownSwarm(String),
+    /// The question with its context is larger than a message may be.
+    #[error("the question has {size} bytes, the limit is {max}")]
+    TooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Too many asks are under way.
+    #[error("{MAX_ASKS} asks are under way already")]
+    Busy,
+    /// The node has stopped.
+    #[error("the node is shutting down")]
+    Shutdown,
+}
+
+/// What a member did with a question.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum AskEvent {
+    /// It wades in.
+    Ack {
+        /// Who.
+        peer: PeerRef,
+        /// Since the question was put.
+        elapsed: Duration,
+    },
+    /// It tells how far it is.
+    Progress {
+        /// Who.
+        peer: PeerRef,
+        /// In its words.
+        text: String,
+        /// Since the question was put.
+        elapsed: Duration,
+    },
+    /// It answers.
+    Reply {
+        /// Who.
+        peer: PeerRef,
+        /// The answer.
+        result: Value,
+        /// Since the question was put.
+        elapsed: Duration,
+    },
+    /// It tried and failed, or went away.
+    Failed {
+        /// Who.
+        peer: PeerRef,
+        /// Why.
+        error: RpcError,
+        /// Since the question was put.
+        elapsed: Duration,
+    },
+    /// It says that this is not for it.
+    Declined {
+        /// Who.
+        peer: PeerRef,
+        /// Since the question was put.
+        elapsed: Duration,
+    },
+}
+
+/// How an ask ended, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskOutcome {
+    /// Why it ended.
+    pub end: AskEnd,
+    /// Members that take asks and got it.
+    pub members: usize,
+    /// Of these, how many waded in.
+    pub acks: usize,
+    /// How many answered.
+    pub replies: usize,
+    /// How many failed.
+    pub failures: usize,
+    /// How many declined.
+    pub declined: usize,
+    /// From question to end.
+    pub elapsed: Duration,
+}
+
+/// A question about to be put: set what differs, then `.await`.
+#[must_use = "an ask is sent when it is awaited"]
+pub struct AskBuilder {
+    node: Node,
+    to: String,
+    question: Question,
+    rules: Rules,
+}
+
+impl AskBuilder {
+    pub(crate) fn new(node: Node, to: String, text: String) -> Self {
+        let rules = Rules {
+            wait_first: Duration::from_secs(2),
+            linger: Duration::from_millis(250),
+            replies: None,
+            timeout: None,
+        };
+        Self { node, to, question: Question { text, context: BTreeMap::new() }, rules }
+    }
+
+    /// Adds a piece of context, by name.
+    pub fn context(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.question.context.insert(key.into(), value.into());
+        self
+    }
+
+    /// Time for the whole ask. Default: none, once somebody has acked.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.rules.timeout = Some(time);
+        self
+    }
+
+    /// Time for a first sign of life after discovery. Default 2 s.
+    pub fn wait_first(mut self, time: Duration) -> Self {
+        self.rules.wait_first = time;
+        self
+    }
+
+    /// Ends shortly after the first reply.
+    pub fn first(self) -> Self {
+        self.replies(1)
+    }
+
+    /// Ends shortly after so many replies.
+    pub fn replies(mut self, n: usize) -> Self {
+        self.rules.replies = Some(n.max(1));
+        self
+    }
+
+    /// How long to wait for others after the last one ended. Default 250 ms.
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.rules.linger = time;
+        self
+    }
+
+    fn start(self) -> Result<Asked, AskError> {
+        let swarm = self.node.swarm_id(&self.to).ok_or_else(|| AskError::UnknownSwarm(self.to.clone()))?;
+        let conversation = ConversationId::new();
+        let (words, inbox) = mpsc::channel(WORD_QUEUE);
+        let registered = self.node.asks().register(conversation, words)?;
+        let (events, stream) = mpsc::channel(EVENT_QUEUE);
+        let (done, outcome) = oneshot::channel();
+        let now = Instant::now();
+        let driver = Driver {
+            node: self.node.clone(),
+            swarm,
+            conversation,
+            question: self.question,
+            state: State::new(self.rules, now),
+            started: now,
+            letters: HashMap::new(),
+            holds: HashMap::new(),
+            sending: FuturesUnordered::new(),
+            inbox,
+            events,
+            _registered: registered,
+        };
+        driver.check_size()?;
+        tokio::spawn(async move {
+            // The asker no longer cares how it ended.
+            let _ = done.send(driver.run().await);
+        });
+        Ok(Asked { conversation, stream, outcome, ended: None })
+    }
+}
+
+impl IntoFuture for AskBuilder {
+    type Output = Result<Asked, AskError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.start() })
+    }
+}
+
+/// A question under way: a stream of what members do with it, which ends when the ask is over. Dropped before, the
+/// members still at work are told that the answer is no longer wanted.
+#[derive(Debug)]
+#[must_use = "dropping it withdraws the question"]
+pub struct Asked {
+    conversation: ConversationId,
+    stream: mpsc::Receiver<AskEvent>,
+    outcome: oneshot::Receiver<AskOutcome>,
+    ended: Option<AskOutcome>,
+}
+
+impl Asked {
+    /// The conversation this ask opened.
+    pub fn conversation(&self) -> ConversationId {
+        self.conversation
+    }
+
+    /// Withdraws the question; the stream ends once the members at work have been told.
+    pub fn close(&mut self) {
+        self.stream.close();
+    }
+
+    /// How it ended; waits for the end. Events not read yet are dropped.
+    pub async fn outcome(&mut self) -> Option<AskOutcome> {
+        while self.stream.recv().await.is_some() {}
+        if self.ended.is_none() {
+            self.ended = (&mut self.outcome).await.ok();
+        }
+        self.ended
+    }
+}
+
+impl Stream for Asked {
+    type Item = AskEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AskEvent>> {
+        self.stream.poll_recv(cx)
+    }
+}
+
+type Words = mpsc::Sender<(PeerId, Mail)>;
+
+/// Asks of this node under way: where their answers go.
+#[derive(Clone, Default)]
+pub(crate) struct Asks(Arc<Mutex<HashMap<ConversationId, Words>>>);
+
+pub(crate) struct Registered {
+    asks: Asks,
+    conversation: ConversationId,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.asks.lock().remove(&self.conversation);
+    }
+}
+
+impl Asks {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConversationId, Words>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, conversation: ConversationId, words: Words) -> Result<Registered, AskError> {
+        let mut asks = self.lock();
+        if asks.len() >= MAX_ASKS {
+            return Err(AskError::Busy);
+        }
+        asks.insert(conversation, words);
+        Ok(Registered { asks: self.clone(), conversation })
+    }
+
+    /// A member's word on an ask of ours; an error tells the member why it is not wanted.
+    pub(crate) fn deliver(&self, from: PeerId, mail: Mail) -> Result<(), RpcError> {
+        let words = self.lock().get(&mail.conversation).cloned();
+        let Some(words) = words else {
+            return Err(RpcError::new(ErrorCode::NotFound, "nobody waits in this conversation any more"));
+        };
+        words.try_send((from, mail)).map_err(|_| {
+            let mut error = RpcError::new(ErrorCode::Overloaded, "too many words at once");
+            error.retry_after = Some(Duration::from_millis(200));
+            error
+        })
+    }
+}
+
+type Sent = (PeerId, MailId, Result<MailAck, DeliverError>);
+
+struct Driver {
+    node: Node,
+    swarm: SwarmId,
+    conversation: ConversationId,
+    question: Question,
+    state: State,
+    started: Instant,
+    /// The message that each member got.
+    letters: HashMap<PeerId, MailId>,
+    /// Connections to those who work on it stay.
+    holds: HashMap<PeerId, Hold>,
+    sending: FuturesUnordered<BoxFuture<'static, Sent>>,
+    inbox: mpsc::Receiver<(PeerId, Mail)>,
+    events: mpsc::Sender<AskEvent>,
+    _registered: Registered,
+}
+
+impl Driver {
+    async fn run(mut self) -> AskOutcome {
+        let mut changed = self.node.changed();
+        let mut settled = std::pin::pin!(self.node.clone().into_settled().fuse());
+        let end = loop {
+            self.ask_new_members();
+            if let Some(end) = self.state.over(Instant::now()) {
+                break end;
+            }
+            let next = self.state.next();
+            tokio::select! {
+                () = &mut settled => self.state.settled(Instant::now()),
+                Some((peer, id, outcome)) = self.sending.next() => self.sent(peer, id, outcome).await,
+                Some((peer, mail)) = self.inbox.recv() => self.word(peer, &mail).await,
+                _ = changed.changed() => self.look_for_losses().await,
+                () = sleep_until(next) => {}
+                () = self.events.closed() => break AskEnd::Closed,
+                () = self.node.stopped() => break AskEnd::Closed,
+            }
+        };
+        self.withdraw().await;
+        self.outcome(end)
+    }
+
+    fn outcome(&self, end: AskEnd) -> AskOutcome {
+        let tally = self.state.tally();
+        AskOutcome {
+            end,
+            members: tally.asked,
+            acks: tally.acks,
+            replies: tally.replies,
+            failures: tally.failures,
+            declined: tally.declined,
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    fn address(&self, to: PeerId) -> Option<Address> {
+        let (from, to) = (key_of(&self.node.peer_id())?, key_of(&to)?);
+        Some(Address { swarm: self.swarm, from, to, conversation: self.conversation })
+    }
+
+    fn check_size(&self) -> Result<(), AskError> {
+        let own = self.node.peer_id();
+        let Some(address) = self.address(own) else { return Ok(()) };
+        let size = self.seal(&letters::ask(&address, &self.question, now_ms())).len();
+        let max = p2pnode_wire::limits::MAIL_MAX;
+        if size > max { Err(AskError::TooLarge { size, max }) } else { Ok(()) }
+    }
+
+    fn seal(&self, mail: &Mail) -> Bytes {
+        mail.seal(&self.node.signing_key()).into_raw()
+    }
+
+    fn ask_new_members(&mut self) {
+        for peer in self.node.reachable(&self.swarm) {
+            if !self.state.ask(peer) {
+                continue;
+            }
+            let Some(address) = self.address(peer) else { continue };
+            let mail = letters::ask(&address, &self.question, now_ms());
+            self.letters.insert(peer, mail.id);
+            let (node, id, sealed) = (self.node.clone(), mail.id, self.seal(&mail));
+            self.sending.push(async move { (peer, id, node.deliver(peer, sealed).await) }.boxed());
+        }
+    }
+
+    async fn sent(&mut self, peer: PeerId, id: MailId, outcome: Result<MailAck, DeliverError>) {
+        let now = Instant::now();
+        match outcome {
+            Ok(_) => {
+                self.state.delivered(peer);
+                if self.state.is_open(&peer)
+                    && let Some(hold) = self.node.hold(peer).await
+                {
+                    self.holds.insert(peer, hold);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%peer, ?id, %error, "the question was not taken");
+                self.state.out(peer, now);
+            }
+        }
+    }
+
+    async fn word(&mut self, from: PeerId, mail: &Mail) {
+        if mail.in_reply_to.is_none() || mail.in_reply_to != self.letters.get(&from).copied() {
+            return;
+        }
+        let Some(word) = letters::read_word(mail) else { return };
+        let (now, elapsed) = (Instant::now(), self.started.elapsed());
+        let peer = self.node.reference(from);
+        let event = match word {
+            Word::Ack => self.state.acked(from).then(|| AskEvent::Ack { peer, elapsed }),
+            Word::Progress(text) => {
+                if self.state.acked(from) {
+                    self.tell(AskEvent::Ack { peer: peer.clone(), elapsed }).await;
+                }
+                self.state.is_open(&from).then(|| AskEvent::Progress { peer, text, elapsed })
+            }
+            Word::Reply(result) => self.state.replied(from, now).then(|| AskEvent::Reply { peer, result, elapsed }),
+            Word::Failed(error) => self.state.failed(from, now).then(|| AskEvent::Failed { peer, error, elapsed }),
+            Word::Leave => self.state.declined(from, now).then(|| AskEvent::Declined { peer, elapsed }),
+        };
+        if !self.state.is_open(&from) {
+            self.holds.remove(&from);
+        }
+        if let Some(event) = event {
+            self.tell(event).await;
+        }
+    }
+
+    /// Waits for the reader; a closed stream ends the ask at the next turn of the loop.
+    fn tell(&self, event: AskEvent) -> impl Future<Output = ()> + use<> {
+        let events = self.events.clone();
+        async move {
+            let _ = events.send(event).await;
+        }
+    }
+
+    /// A member that went away while it worked will not answer this asker.
+    async fn look_for_losses(&mut self) {
+        for id in self.state.open() {
+            let gone = |p: &Peer| p.state == PeerState::Offline;
+            let lost = self.node.known(&id).as_ref().is_none_or(gone);
+            if lost && self.state.failed(id, Instant::now()) {
+                self.holds.remove(&id);
+                let error = RpcError::new(ErrorCode::AgentUnavailable, "it went away before it answered");
+                let (peer, elapsed) = (self.node.reference(id), self.started.elapsed());
+                self.tell(AskEvent::Failed { peer, error, elapsed }).await;
+            }
+        }
+    }
+
+    /// Tells those still at work that the answer is no longer wanted.
+    async fn withdraw(&mut self) {
+        let told = FuturesUnordered::new();
+        for peer in self.state.open() {
+            let (Some(address), Some(id)) = (self.address(peer), self.letters.get(&peer)) else { continue };
+            let sealed = self.seal(&letters::word(&address, &Word::Leave, *id, now_ms()));
+            let node = self.node.clone();
+            told.push(async move { node.deliver(peer, sealed).await.map(drop) });
+        }
+        // Best effort: a member that hears nothing finishes in vain.
+        let _ = tokio::time::timeout(Duration::from_millis(500), told.collect::<Vec<_>>()).await;
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

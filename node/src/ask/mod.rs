@@ -1,0 +1,13 @@
+//! Asking: a question goes to members of a swarm as mail; who takes it may ack, report progress, and answers when it
+//! can. [`AskBuilder`] and [`Asked`] are the asker's side, [`Ask`] is what a handler gets.
+
+mod answer;
+mod asker;
+mod letters;
+mod state;
+
+pub(crate) use answer::{Answerer, Inbox};
+pub use answer::{Ask, AskHandler};
+pub(crate) use asker::Asks;
+pub use asker::{AskBuilder, AskError, AskEvent, AskOutcome, Asked};
+pub use state::AskEnd;

@@ -1,0 +1,575 @@
+//! Setting a node up and starting it.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, future::BoxFuture};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    identity::Keypair,
+    swarm::{self, SwarmEvent},
+};
+use p2pnode_behaviours::{
+    discovery, gossip, hello, mail, rpc,
+    upkeep::{self, AddressRules},
+};
+use p2pnode_wire::{
+    card::Capability,
+    ids::{NameError, SwarmId, SwarmName},
+    msgpack,
+};
+use rmpv::Value;
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    access::OpenSwarms,
+    addr::BootstrapAddr,
+    ask::{Answerer, Ask, AskHandler, Asks},
+    command::COMMAND_QUEUE,
+    endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, HandlerError, Runner},
+    event_loop::{About, EventLoop, Setup},
+    events::EVENT_QUEUE,
+    identity::Identity,
+    node::{Inner, Node, Own, Shared},
+    peers::Peers,
+    profile::{Paths, Profile, ProfileError},
+    progress::Progress,
+    registry::LocalRegistry,
+    reserved::NodeEndpoints,
+    swarm::{Behaviour, BehaviourEvent, BoxedTransport, build_transport},
+};
+
+/// Swarms one node may be in: each costs a mesh of its own.
+const MAX_SWARMS: usize = 32;
+
+/// Time for sockets to be bound.
+const LISTEN: Duration = Duration::from_secs(5);
+
+/// Who may call endpoints and ask, in an open swarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Allow {
+    /// Members on this host or from a private address range.
+    #[default]
+    Private,
+    /// Members from anywhere.
+    Any,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A swarm's name is not well formed.
+    #[error("{0}")]
+    SwarmName(#[from] NameError),
+    /// More swarms than a node may be in.
+    #[error("{0} swarms; a node may be in {MAX_SWARMS}")]
+    TooManySwarms(usize),
+    /// This node's own name, role or description is too long or holds control characters.
+    #[error("{0}")]
+    Card(String),
+    /// The profile, or the registry of this host's nodes, cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// An endpoint cannot be registered.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Nothing could be listened on.
+    #[error("cannot listen on {addr}: {reason}")]
+    Listen {
+        /// The address.
+        addr: Multiaddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The transports could not be set up.
+    #[error("cannot set up the network: {0}")]
+    Transport(String),
+}
+
+/// A node to be: set what differs from the preset, then [`Builder::start`] or [`Builder::run`].
+#[must_use = "a node starts with start() or run()"]
+pub struct Builder {
+    swarms: Vec<String>,
+    name: Option<String>,
+    role: String,
+    description: String,
+    team: Option<String>,
+    capabilities: Vec<Capability>,
+    endpoints: Vec<(Endpoint, Arc<dyn DynHandler>)>,
+    ask: Option<Arc<dyn AskHandler>>,
+    identity: Option<Identity>,
+    profile: Option<Profile>,
+    paths: Option<Paths>,
+    listen: Vec<Multiaddr>,
+    bootstrap: Vec<BootstrapAddr>,
+    mdns: bool,
+    local: bool,
+    dht: bool,
+    allow: Allow,
+    fixed_port: bool,
+    hidden: bool,
+    ephemeral: bool,
+    idle_timeout: Duration,
+    transport: Option<Box<dyn FnOnce(&Keypair) -> BoxedTransport + Send>>,
+    rpc: rpc::Config,
+    upkeep: upkeep::Config,
+    discovery: discovery::Config,
+    gossip: gossip::Config,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            swarms: Vec::new(),
+            name: None,
+            role: String::new(),
+            description: String::new(),
+            team: None,
+            capabilities: Vec::new(),
+            endpoints: Vec::new(),
+            ask: None,
+            identity: None,
+            profile: None,
+            paths: None,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            mdns: false,
+            local: false,
+            dht: true,
+            allow: Allow::default(),
+            fixed_port: false,
+            hidden: false,
+            ephemeral: false,
+            idle_timeout: Duration::from_secs(10),
+            transport: None,
+            rpc: rpc::Config::default(),
+            upkeep: upkeep::Config::default(),
+            discovery: discovery::Config::default(),
+            gossip: gossip::Config::default(),
+        }
+    }
+
+    /// Joins an open swarm: all who know the name are in it. Repeatable; nodes of different swarms never mix.
+    pub fn swarm(mut self, name: impl Into<String>) -> Self {
+        self.swarms.push(name.into());
+        self
+    }
+
+    /// The name others call it by. Default: a word and four letters drawn from its id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What it does in a team, such as `reviewer`. Default none.
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.role = role.into();
+        self
+    }
+
+    /// What it is, for people. Default none.
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// A label that filters use; no isolation. Default none.
+    pub fn team(mut self, team: impl Into<String>) -> Self {
+        self.team = Some(team.into());
+        self
+    }
+
+    /// Advertises a capability. Repeatable.
+    pub fn capability(mut self, capability: impl Into<Capability>) -> Self {
+        self.capabilities.push(capability.into());
+        self
+    }
+
+    /// Serves an endpoint by a typed closure `|cx: Context, args: A| async move { Ok(result) }`.
+    pub fn endpoint<A, R, H: Handler<A, R>>(mut self, endpoint: Endpoint, handler: H) -> Self {
+        self.endpoints.push(endpoint.with_handler(handler));
+        self
+    }
+
+    /// Serves an endpoint whose types are known only at run time.
+    pub fn endpoint_dyn(mut self, endpoint: Endpoint, handler: Arc<dyn DynHandler>) -> Self {
+        self.endpoints.push((endpoint, handler));
+        self
+    }
+
+    /// Takes questions by a closure `|cx: Ask, task: String| async move { Ok(reply) }`. One per node; the last wins.
+    pub fn ask<F, Fut, R>(self, handler: F) -> Self
+    where
+        F: Fn(Ask, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
+        R: Serialize + Send + 'static,
+    {
+        self.ask_dyn(Arc::new(AskFn(handler)))
+    }
+
+    /// Takes questions by an object.
+    pub fn ask_dyn(mut self, handler: Arc<dyn AskHandler>) -> Self {
+        self.ask = Some(handler);
+        self
+    }
+
+    /// Its key. Default: the profile's, or a fresh one that ends with the node.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Its folders and lock: the node keeps the profile until it ends. Default none: nothing is written.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Where the registry of this host's nodes is. Default: the user's own folders.
+    pub fn paths(mut self, paths: Paths) -> Self {
+        self.paths = Some(paths);
+        self
+    }
+
+    /// Listens on these addresses only. Repeatable calls replace each other.
+    pub fn listen_all(mut self, addrs: impl IntoIterator<Item = Multiaddr>) -> Self {
+        self.listen = addrs.into_iter().collect();
+        self
+    }
+
+    /// Listens on one more address.
+    pub fn listen(mut self, addr: Multiaddr) -> Self {
+        self.listen.push(addr);
+        self
+    }
+
+    /// Takes this TCP and UDP port on all addresses it listens on. Default any.
+    pub fn port(mut self, port: u16) -> Self {
+        self.listen = self.listen.iter().map(|addr| crate::addr::with_port(addr, port)).collect();
+        self.fixed_port = port != 0;
+        self
+    }
+
+    /// Addresses of ordinary nodes to begin with, tried again for ever.
+    pub fn bootstrap(mut self, addrs: impl IntoIterator<Item = BootstrapAddr>) -> Self {
+        self.bootstrap.extend(addrs);
+        self
+    }
+
+    /// Finds neighbours by multicast. The preset decides.
+    pub fn mdns(mut self, on: bool) -> Self {
+        self.mdns = on;
+        self
+    }
+
+    /// Finds nodes of the same user on this host, and is found by them. The preset decides.
+    pub fn local(mut self, on: bool) -> Self {
+        self.local = on;
+        self
+    }
+
+    /// Takes part in the DHT. The preset decides.
+    pub fn dht(mut self, on: bool) -> Self {
+        self.dht = on;
+        self
+    }
+
+    /// Who may call and ask in open swarms. Default [`Allow::Private`].
+    pub fn allow(mut self, allow: Allow) -> Self {
+        self.allow = allow;
+        self
+    }
+
+    /// Tells nobody outside a swarm that this node is in it. Default off.
+    pub fn hidden(mut self, on: bool) -> Self {
+        self.hidden = on;
+        self
+    }
+
+    /// Lives for one command: a guest that nobody passes on. See [`presets::Command`](crate::presets::Command).
+    pub fn ephemeral(mut self, on: bool) -> Self {
+        self.ephemeral = on;
+        self
+    }
+
+    /// Settings of calls.
+    pub fn rpc_config(mut self, config: rpc::Config) -> Self {
+        self.rpc = config;
+        self
+    }
+
+    /// Settings of connections.
+    pub fn upkeep_config(mut self, config: upkeep::Config) -> Self {
+        self.upkeep = config;
+        self
+    }
+
+    /// Another transport instead of TCP and QUIC: what tests and the simulator use.
+    pub fn transport(mut self, build: impl FnOnce(&Keypair) -> BoxedTransport + Send + 'static) -> Self {
+        self.transport = Some(Box::new(build));
+        self
+    }
+
+    /// Starts the node; returns once it listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(mut self) -> Result<Node, StartError> {
+        let swarms = parse_swarms(&self.swarms)?;
+        let identity = self.take_identity()?;
+        let keypair = identity.keypair();
+        let own = identity.peer_id();
+        let name = self.name.take().unwrap_or_else(|| crate::names::default_name(&own));
+        let registry = self.open_registry()?;
+        let rules = self.rules();
+        let now = Instant::now();
+        let shared = self.shared(&swarms, now);
+        let endpoints = Endpoints::new();
+        let answerer = Answerer::new(self.ask.take());
+        let (service, late) = Runner::new(endpoints.clone(), self.access(own, &swarms), shared.clone());
+        let (rpc, client) = rpc::Behaviour::new(self.rpc.clone(), service);
+        let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
+        let transport = match self.transport.take() {
+            Some(build) => build(&keypair),
+            None => build_transport(&keypair, &rules).map_err(|e| StartError::Transport(e.to_string()))?,
+        };
+        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
+        let mut swarm = Swarm::new(transport, behaviour, own, config);
+        let early = self.listen_on(&mut swarm).await?;
+        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        let node = Node::from_inner(Arc::new(Inner {
+            identity: identity.clone(),
+            name: name.clone(),
+            ephemeral: self.ephemeral,
+            swarms: swarms.clone(),
+            commands,
+            rpc: client,
+            shared: shared.clone(),
+            endpoints: endpoints.clone(),
+        }));
+        let _ = late.set(node.downgrade());
+        NodeEndpoints { node: node.downgrade(), answerer: answerer.clone() }.register(&endpoints)?;
+        for (endpoint, handler) in std::mem::take(&mut self.endpoints) {
+            endpoints.register(endpoint, handler)?.detach();
+        }
+        let setup = Setup {
+            swarm,
+            commands: receiver,
+            shared,
+            endpoints,
+            answerer,
+            node: node.downgrade(),
+            identity,
+            rules,
+            registry,
+            profile: self.profile.take(),
+            swarms,
+            bootstrap: std::mem::take(&mut self.bootstrap),
+            ephemeral: self.ephemeral,
+            dht: self.dht,
+            allow: self.allow,
+            about: self.about(&node.inner().identity, name)?,
+            started: now,
+        };
+        EventLoop::start(setup, early);
+        Ok(node)
+    }
+
+    /// Starts the node and serves until Ctrl-C or TERM, then says goodbye.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn run(self) -> Result<(), StartError> {
+        let node = self.start().await?;
+        crate::signals::interrupted().await;
+        node.shutdown().await;
+        Ok(())
+    }
+
+    fn take_identity(&mut self) -> Result<Identity, StartError> {
+        if let Some(identity) = self.identity.take() {
+            return Ok(identity);
+        }
+        match &self.profile {
+            Some(profile) => Ok(profile.identity()?),
+            None => Ok(Identity::generate()),
+        }
+    }
+
+    fn open_registry(&self) -> Result<Option<LocalRegistry>, StartError> {
+        if !self.local || self.transport.is_some() {
+            return Ok(None);
+        }
+        let paths = match (&self.paths, &self.profile) {
+            (Some(paths), _) => paths.clone(),
+            (None, Some(profile)) => profile.paths().clone(),
+            (None, None) => Paths::discover()?,
+        };
+        Ok(Some(LocalRegistry::open(&paths)?))
+    }
+
+    fn rules(&self) -> AddressRules {
+        let rules = AddressRules::new();
+        let here = |addr: &Multiaddr| upkeep::is_loopback(addr);
+        if self.bootstrap.iter().any(BootstrapAddr::is_loopback) || self.listen.iter().any(here) {
+            rules.allow_loopback(true);
+        }
+        rules
+    }
+
+    fn shared(&self, swarms: &[(SwarmId, SwarmName)], now: Instant) -> Shared {
+        let mut peers = Peers::new();
+        for (id, name) in swarms {
+            peers.join(*id, name.clone());
+        }
+        let bootstrap = self.bootstrap.iter().map(ToString::to_string);
+        let own = Own { mdns: self.mdns, local: self.local, ..Own::default() };
+        Shared {
+            peers: Arc::new(Mutex::new(peers)),
+            progress: Arc::new(Mutex::new(Progress::new(self.mdns, bootstrap, now))),
+            own: Arc::new(Mutex::new(own)),
+            changed: watch::Sender::new(0),
+            events: broadcast::Sender::new(EVENT_QUEUE),
+            asks: Asks::default(),
+            stopped: CancellationToken::new(),
+        }
+    }
+
+    fn access(&self, own: PeerId, swarms: &[(SwarmId, SwarmName)]) -> OpenSwarms {
+        OpenSwarms { own, swarms: swarms.to_vec(), allow: self.allow }
+    }
+
+    fn behaviour(
+        &self,
+        keypair: &Keypair,
+        rpc: rpc::Behaviour,
+        swarms: &[(SwarmId, SwarmName)],
+        rules: &AddressRules,
+    ) -> Behaviour {
+        let own = keypair.public().to_peer_id();
+        let hello = hello::Config { hidden: self.hidden, ephemeral: self.ephemeral, ..hello::Config::default() };
+        let mut hello = hello::Behaviour::new(hello, own);
+        let mut gossip = gossip::Behaviour::new(self.gossip.clone());
+        for (id, name) in swarms {
+            hello.join(*id, Some(name.clone()));
+            gossip.join(*id);
+        }
+        let discovery = discovery::Config {
+            mdns: self.mdns && self.transport.is_none(),
+            dht: self.dht,
+            client: self.ephemeral,
+            ..self.discovery.clone()
+        };
+        Behaviour {
+            upkeep: upkeep::Behaviour::new(self.upkeep.clone(), keypair, rules.clone()),
+            hello,
+            rpc,
+            mail: mail::Behaviour::new(own),
+            discovery: discovery::Behaviour::new(discovery, own, rules.clone()),
+            gossip: (!self.ephemeral).then_some(gossip).into(),
+        }
+    }
+
+    /// Listens on all addresses; those of an address family or transport this host does not have may fail, as long as
+    /// one works. A port that was asked for must work.
+    async fn listen_on(&self, swarm: &mut Swarm<Behaviour>) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {
+        let mut waiting = Vec::new();
+        let mut refused = None;
+        for addr in &self.listen {
+            match swarm.listen_on(addr.clone()) {
+                Ok(id) => waiting.push((id, addr.clone())),
+                Err(error) => refused = Some(listen_error(addr, &root_cause(&error))),
+            }
+        }
+        let (mut early, mut up) = (Vec::new(), 0);
+        let deadline = tokio::time::sleep(LISTEN);
+        tokio::pin!(deadline);
+        while !waiting.is_empty() {
+            let event = tokio::select! {
+                event = swarm.select_next_some() => event,
+                () = &mut deadline => break,
+            };
+            match &event {
+                SwarmEvent::NewListenAddr { listener_id, .. } => {
+                    waiting.retain(|(id, _)| id != listener_id);
+                    up += 1;
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
+                    if let Some(at) = waiting.iter().position(|(id, _)| id == listener_id) {
+                        let (_, addr) = waiting.swap_remove(at);
+                        refused = Some(listen_error(&addr, &root_cause(error)));
+                    }
+                }
+                _ => {}
+            }
+            early.push(event);
+        }
+        match refused {
+            Some(error) if up == 0 || self.fixed_port => Err(error),
+            _ => Ok(early),
+        }
+    }
+
+    fn about(&self, identity: &Identity, name: String) -> Result<About, StartError> {
+        let about = About {
+            key: identity.peer_key(),
+            name,
+            role: self.role.clone(),
+            description: self.description.clone(),
+            team: self.team.as_deref().map(str::parse).transpose()?,
+            capabilities: self.capabilities.clone(),
+            agent: hello::Config::default().agent,
+        };
+        about.check().map_err(StartError::Card)?;
+        Ok(about)
+    }
+}
+
+fn listen_error(addr: &Multiaddr, reason: &str) -> StartError {
+    StartError::Listen { addr: addr.clone(), reason: reason.to_owned() }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn parse_swarms(names: &[String]) -> Result<Vec<(SwarmId, SwarmName)>, StartError> {
+    if names.len() > MAX_SWARMS {
+        return Err(StartError::TooManySwarms(names.len()));
+    }
+    let mut swarms: Vec<(SwarmId, SwarmName)> = Vec::new();
+    for name in names {
+        let name: SwarmName = name.parse()?;
+        let id = SwarmId::open(&name);
+        if swarms.iter().all(|(known, _)| *known != id) {
+            swarms.push((id, name));
+        }
+    }
+    Ok(swarms)
+}
+
+struct AskFn<F>(F);
+
+impl<F, Fut, R> AskHandler for AskFn<F>
+where
+    F: Fn(Ask, String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
+    R: Serialize + Send + 'static,
+{
+    fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>> {
+        let reply = (self.0)(cx, task);
+        Box::pin(async move {
+            let bytes = msgpack::try_encode(&reply.await?).map_err(HandlerError::new)?;
+            Ok(msgpack::decode(&bytes)?)
+        })
+    }
+}

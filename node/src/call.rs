@@ -1,0 +1,304 @@
+//! Calling an endpoint of a peer.
+
+use std::{
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use p2pnode_behaviours::rpc::{self, Road};
+use p2pnode_wire::{
+    error::{ErrorCode, RpcError},
+    ids::SwarmId,
+    msgpack,
+};
+use rand::RngExt;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    endpoint::Arguments,
+    node::{Node, lock},
+    peers::{Path, PeerRef},
+    resolve,
+    target::{Target, TargetError},
+};
+
+/// Default time for a call, finding the peer included.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Repeats of a call that may be repeated: 100 ms, doubling, ±20 %.
+const MAX_RETRIES: u32 = 4;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Which peer to take when several fit, as with `cap:NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pick {
+    /// The one with the shortest round trip.
+    #[default]
+    Rtt,
+    /// Any.
+    Random,
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No such peer, or several.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// The peer has no such endpoint, or this caller may not know of it.
+    #[error("{peer} has no endpoint \"{endpoint}\"", peer = show(.peer))]
+    NoEndpoint {
+        /// Who was called.
+        peer: PeerRef,
+        /// What was called.
+        endpoint: String,
+        /// Published endpoints with similar names.
+        near: Vec<String>,
+    },
+    /// The call failed on the way, or the peer answered with an error.
+    #[error("{peer}: {source}", peer = show(.peer))]
+    Rpc {
+        /// Who was called.
+        peer: PeerRef,
+        /// What happened.
+        source: rpc::CallError,
+    },
+    /// The result is not of the type that was asked for.
+    #[error("{peer} answered with something else than was asked for: {reason}", peer = show(.peer))]
+    Result {
+        /// Who was called.
+        peer: PeerRef,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The arguments cannot be encoded.
+    #[error("the arguments cannot be encoded: {0}")]
+    Arguments(String),
+    /// The node has stopped.
+    #[error("the node is shutting down")]
+    Shutdown,
+}
+
+fn show(peer: &PeerRef) -> String {
+    if peer.name.is_empty() { peer.id.to_string() } else { peer.name.clone() }
+}
+
+impl CallError {
+    /// The row of the error table.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Target(error) => error.code(),
+            Self::NoEndpoint { .. } => ErrorCode::EndpointNotFound,
+            Self::Rpc { source, .. } => source.code(),
+            Self::Result { .. } => ErrorCode::InvalidEnvelope,
+            Self::Arguments(_) => ErrorCode::InvalidArgument,
+            Self::Shutdown => ErrorCode::AgentUnavailable,
+        }
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Rpc { source: rpc::CallError::Remote(error), .. } => error.retryable,
+            other => other.code().retryable(),
+        }
+    }
+
+    /// Whether the handler may have run.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::Rpc { source, .. } => source.may_have_run(),
+            Self::Result { .. } => true,
+            Self::Target(_) | Self::NoEndpoint { .. } | Self::Arguments(_) | Self::Shutdown => false,
+        }
+    }
+
+    /// The error a remote handler answered with.
+    pub fn remote(&self) -> Option<&RpcError> {
+        match self {
+            Self::Rpc { source: rpc::CallError::Remote(error), .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A result with what is known about the way it took.
+#[derive(Debug, Clone)]
+pub struct CallReply<R> {
+    /// The result.
+    pub value: R,
+    /// Who answered.
+    pub peer: PeerRef,
+    /// From the moment the peer was known to the result.
+    pub elapsed: Duration,
+    /// The connection it came over.
+    pub path: Option<Path>,
+    /// `Fast` or `Classic`.
+    pub road: Road,
+}
+
+/// An answered ping.
+#[derive(Debug, Clone)]
+pub struct Pong {
+    /// Who answered.
+    pub peer: PeerRef,
+    /// Round trip, handler included.
+    pub rtt: Duration,
+    /// The connection it came over.
+    pub path: Option<Path>,
+}
+
+/// A call about to be made: set what differs, then `.await`. Dropped while it runs, it is cancelled at the peer.
+#[must_use = "a call is made when it is awaited"]
+pub struct Call<R> {
+    node: Node,
+    target: Target,
+    endpoint: String,
+    args: Result<Arguments, String>,
+    timeout: Duration,
+    pick: Pick,
+    idempotent: bool,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> Call<R> {
+    pub(crate) fn new(node: Node, target: Target, endpoint: String, args: Result<Arguments, String>) -> Self {
+        Self {
+            node,
+            target,
+            endpoint,
+            args,
+            timeout: DEFAULT_TIMEOUT,
+            pick: Pick::default(),
+            idempotent: false,
+            result: PhantomData,
+        }
+    }
+
+    /// Time for all of it: finding the peer, connecting, the handler. Default 30 s, at most 10 minutes.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = time;
+        self
+    }
+
+    /// Which peer to take when several fit.
+    pub fn pick(mut self, pick: Pick) -> Self {
+        self.pick = pick;
+        self
+    }
+
+    /// Running it twice does no harm: after a lost connection it is repeated, under the same key.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Makes the call and tells who answered, how fast, and over which connection.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn details(self) -> Result<CallReply<R>, CallError> {
+        let args = self.args.map_err(CallError::Arguments)?;
+        let deadline = Instant::now() + self.timeout;
+        let peer = resolve::peer(&self.node, &self.target, self.pick, deadline).await?;
+        let started = Instant::now();
+        let mut request = rpc::Request::new(self.endpoint.clone());
+        request.swarm = resolve::common_swarm(&self.node, &peer, &self.target);
+        (request.args, request.kwargs) = (args.args, args.kwargs);
+        request.idem = self.idempotent.then(|| rand::rng().random());
+        let answer = perform(&self.node, peer, request, deadline, self.idempotent).await;
+        let reference = self.node.reference(peer);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(explain(&self.node, reference, self.endpoint, error).await),
+        };
+        let value = msgpack::decode(&answer.result)
+            .map_err(|e| CallError::Result { peer: reference.clone(), reason: e.to_string() })?;
+        let path = answer.remote.map(Path::over).or_else(|| self.node.known(&peer).and_then(|p| p.path));
+        Ok(CallReply { value, peer: reference, elapsed: started.elapsed(), path, road: answer.road })
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
+    type Output = Result<R, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.details().await.map(|reply| reply.value) })
+    }
+}
+
+/// One call, repeated where that is harmless: nothing was sent and the error says "later", or it is idempotent.
+async fn perform(
+    node: &Node,
+    peer: PeerId,
+    request: rpc::Request,
+    deadline: Instant,
+    idempotent: bool,
+) -> Result<rpc::Answer, rpc::CallError> {
+    let mut wait = RETRY_FIRST;
+    for _ in 0..MAX_RETRIES {
+        let mut attempt = request.clone();
+        attempt.timeout = deadline.saturating_duration_since(Instant::now());
+        let error = match node.inner().rpc.call(peer, attempt).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let pause = pause(&error, wait);
+        let harmless = if error.may_have_run() { idempotent } else { retryable(&error) };
+        if !harmless || Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+    let mut last = request;
+    last.timeout = deadline.saturating_duration_since(Instant::now());
+    node.inner().rpc.call(peer, last).await
+}
+
+fn retryable(error: &rpc::CallError) -> bool {
+    match error {
+        // The peer had no room for it: it has not run.
+        rpc::CallError::Remote(error) => error.code == ErrorCode::Overloaded,
+        rpc::CallError::Busy { .. } => true,
+        _ => false,
+    }
+}
+
+fn pause(error: &rpc::CallError, wait: Duration) -> Duration {
+    let asked = match error {
+        rpc::CallError::Remote(error) => error.retry_after,
+        _ => None,
+    };
+    asked.unwrap_or(wait).mul_f64(rand::rng().random_range(0.8..1.2)).min(RETRY_MAX)
+}
+
+/// Finds near names where the endpoint is not there. They are this caller's own view: the peer tells nobody what it
+/// does not publish.
+async fn explain(node: &Node, peer: PeerRef, endpoint: String, error: rpc::CallError) -> CallError {
+    let missing = matches!(&error, rpc::CallError::Remote(e) if e.code == ErrorCode::EndpointNotFound);
+    if !missing {
+        return CallError::Rpc { peer, source: error };
+    }
+    let published = node.known(&peer.id).map(|p| p.endpoints).unwrap_or_default();
+    let names = published.iter().map(|e| e.name.as_str());
+    let near = crate::target::near(&endpoint, names);
+    CallError::NoEndpoint { peer, endpoint, near }
+}
+
+pub(crate) async fn ping(node: &Node, target: Target) -> Result<Pong, CallError> {
+    let reply: CallReply<String> = node.call(target, "_node.ping", ()).details().await?;
+    lock(&node.inner().shared.peers).rtt(&reply.peer.id, reply.elapsed, Instant::now());
+    Ok(Pong { peer: reply.peer, rtt: reply.elapsed, path: reply.path })
+}
+
+/// The swarm in whose name a call goes out: one that both are in.
+pub(crate) fn in_common(ours: &[SwarmId], theirs: &[SwarmId]) -> Option<SwarmId> {
+    ours.iter().find(|id| theirs.contains(id)).or_else(|| ours.first()).copied()
+}

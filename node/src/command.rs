@@ -1,0 +1,53 @@
+//! What handles ask of the event loop.
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::{mail::DeliverError, upkeep::Hold};
+use p2pnode_wire::mail::MailAck;
+use tokio::sync::oneshot;
+
+use crate::dht::{DhtError, ProvidersFound, ValueFound};
+
+/// Commands waiting for the event loop: it takes each in microseconds, so this is a burst of all handles at once.
+pub(crate) const COMMAND_QUEUE: usize = 1_024;
+
+/// A command and where its result goes.
+pub(crate) enum Command {
+    /// Connect to an address the user gave; the peer behind it is the answer.
+    Connect {
+        addr: Multiaddr,
+        done: oneshot::Sender<Result<PeerId, String>>,
+    },
+    /// Connect to a peer that discovery knows.
+    Dial {
+        peer: PeerId,
+    },
+    Deliver {
+        peer: PeerId,
+        sealed: Bytes,
+        done: oneshot::Sender<Result<MailAck, DeliverError>>,
+    },
+    Hold {
+        peer: PeerId,
+        done: oneshot::Sender<Hold>,
+    },
+    PutValue {
+        sealed: Bytes,
+        done: oneshot::Sender<Result<usize, DhtError>>,
+    },
+    GetValue {
+        key: String,
+        done: oneshot::Sender<Result<ValueFound, DhtError>>,
+    },
+    Providers {
+        key: String,
+        done: oneshot::Sender<Result<ProvidersFound, DhtError>>,
+    },
+    Lookup {
+        peer: PeerId,
+        done: oneshot::Sender<Result<Vec<(PeerId, Vec<Multiaddr>)>, DhtError>>,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}

@@ -1,0 +1,158 @@
+//! Values, providers and lookups in the Kademlia table that all p2pnodes share.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::key_of;
+use p2pnode_wire::{limits, value};
+use tokio::sync::oneshot;
+
+use crate::{
+    command::Command,
+    node::Node,
+    target::{Target, TargetError},
+    time::now_ms,
+};
+
+/// Time for one query.
+const QUERY: Duration = Duration::from_secs(12);
+
+/// Why the DHT gave no answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DhtError {
+    /// Nobody to ask: no connected peer takes part in the DHT.
+    #[error("no connected peer takes part in the DHT")]
+    Alone,
+    /// Nobody asked has it.
+    #[error("nobody has a value under {key}")]
+    NotFound {
+        /// The key.
+        key: String,
+    },
+    /// The value is too large.
+    #[error("the value has {size} bytes with its signature, the limit is {max}")]
+    TooLarge {
+        /// Bytes of the record.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Nobody stored it.
+    #[error("nobody stored it: {0}")]
+    NotStored(String),
+    /// The name of the owner is unknown or ambiguous.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// The query did not end in time.
+    #[error("the query did not end within {} s", QUERY.as_secs())]
+    TimedOut,
+    /// The node was started without the DHT.
+    #[error("this node runs without the DHT")]
+    Off,
+    /// The node has stopped.
+    #[error("the node is shutting down")]
+    Shutdown,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueFound {
+    /// The owner, who signed it.
+    pub owner: PeerId,
+    /// Its name.
+    pub name: String,
+    /// Which version of it, rising.
+    pub seq: u64,
+    /// When the owner wrote it, milliseconds since 1970 on the owner's clock.
+    pub at_ms: u64,
+    /// The value.
+    pub body: Bytes,
+    /// Who answered; none for one's own.
+    pub from: Option<PeerId>,
+}
+
+/// Who announced something.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProvidersFound {
+    /// Who provides it, in order of finding.
+    pub providers: Vec<PeerId>,
+    /// Requests the query needed.
+    pub requests: u32,
+}
+
+/// The DHT, as this node sees it.
+#[derive(Debug, Clone)]
+pub struct Dht {
+    node: Node,
+}
+
+impl Dht {
+    pub(crate) fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    /// Writes a value of one's own under `name`, signed, at most 4 KiB in all; returns how many nodes are known to hold
+    /// it. The node repeats it as long as it runs.
+    ///
+    /// # Errors
+    /// [`DhtError`].
+    pub async fn put(&self, name: &str, body: Bytes) -> Result<usize, DhtError> {
+        let owner = key_of(&self.node.peer_id()).ok_or(DhtError::Off)?;
+        // Milliseconds rise across restarts without a counter on disk.
+        let (at_ms, name) = (now_ms(), name.to_owned());
+        let value = value::Value { v: 1, owner, name, seq: at_ms, at_ms, body };
+        let sealed = value.seal(&self.node.signing_key()).into_raw();
+        let (size, max) = (sealed.len(), limits::VALUE_MAX);
+        if size > max {
+            return Err(DhtError::TooLarge { size, max });
+        }
+        self.query(|done| Command::PutValue { sealed, done }).await
+    }
+
+    /// Reads `NAME` of this node, or `PEER/NAME` of another, where PEER is a name, id or prefix.
+    ///
+    /// # Errors
+    /// [`DhtError`].
+    pub async fn get(&self, name: &str) -> Result<ValueFound, DhtError> {
+        let (owner, name) = match name.split_once('/') {
+            Some((peer, name)) => (crate::resolve::id(&self.node, &Target::from(peer)).await?, name),
+            None => (self.node.peer_id(), name),
+        };
+        let owner = key_of(&owner).ok_or_else(|| DhtError::NotFound { key: name.to_owned() })?;
+        let key = value::key(&owner, name);
+        self.query(|done| Command::GetValue { key, done }).await
+    }
+
+    /// Who has announced a key, such as `/p2pnode/swarm/<hex>`.
+    ///
+    /// # Errors
+    /// [`DhtError`].
+    pub async fn providers(&self, key: &str) -> Result<ProvidersFound, DhtError> {
+        let key = key.to_owned();
+        self.query(|done| Command::Providers { key, done }).await
+    }
+
+    /// The nodes nearest to a peer's id, with their addresses, and so that peer itself if it takes part.
+    ///
+    /// # Errors
+    /// [`DhtError`].
+    pub async fn lookup(&self, peer: PeerId) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, DhtError> {
+        self.query(|done| Command::Lookup { peer, done }).await
+    }
+
+    async fn query<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, DhtError>>) -> Command,
+    ) -> Result<T, DhtError> {
+        let (done, ended) = oneshot::channel();
+        if !self.node.send(command(done)).await {
+            return Err(DhtError::Shutdown);
+        }
+        match tokio::time::timeout(QUERY, ended).await {
+            Ok(outcome) => outcome.unwrap_or(Err(DhtError::Shutdown)),
+            Err(_) => Err(DhtError::TimedOut),
+        }
+    }
+}

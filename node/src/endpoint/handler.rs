@@ -1,0 +1,224 @@
+//! Typed handlers outside, erased ones inside.
+
+use std::{fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use p2pnode_wire::{
+    card::EndpointInfo,
+    error::{ErrorCode, RpcError},
+    limits, msgpack,
+};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+
+use super::{
+    Arguments, Context,
+    schema::{Shape, schema_of, shape},
+};
+
+/// Why a handler has no result. Any error becomes one with `?`, as `HANDLER_FAILED` with its message.
+pub struct HandlerError {
+    /// Which row of the error table.
+    pub code: ErrorCode,
+    /// For people; it travels to the caller.
+    pub message: String,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+    /// When it may.
+    pub retry_after: Option<Duration>,
+    /// MessagePack with more.
+    pub details: Option<Bytes>,
+    decline: bool,
+}
+
+impl HandlerError {
+    /// The handler failed.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::code(ErrorCode::HandlerFailed, message)
+    }
+
+    /// An error of that row of the table.
+    pub fn code(code: ErrorCode, message: impl Into<String>) -> Self {
+        let retryable = code.retryable();
+        Self { code, message: message.into(), retryable, retry_after: None, details: None, decline: false }
+    }
+
+    /// "Not me": an ask handler that says so has neither acked nor answered.
+    pub fn decline() -> Self {
+        Self { decline: true, ..Self::code(ErrorCode::AgentUnavailable, "this is not for me") }
+    }
+
+    /// Whether it is [`HandlerError::decline`].
+    pub fn is_decline(&self) -> bool {
+        self.decline
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.code.name(), self.message)
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+// Not an `Error` itself: then this could not be written.
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl HandlerError {
+    /// As it travels.
+    pub(crate) fn into_rpc(self) -> RpcError {
+        let mut rpc = RpcError::new(self.code, self.message);
+        (rpc.retryable, rpc.retry_after, rpc.details) = (self.retryable, self.retry_after, self.details);
+        rpc
+    }
+}
+
+/// A handler whose types are known only at run time. `()` for no arguments is up to it.
+pub trait DynHandler: Send + Sync + 'static {
+    /// Answers one call with MessagePack.
+    fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>>;
+}
+
+/// A closure `|cx: Context, args: A| async move { Ok(result) }`, where `A` is read from the arguments by serde and its
+/// JSON Schema, and `R` is written.
+pub trait Handler<A, R>: Send + Sync + Sized + 'static {
+    /// The handler without its types, and the schemas of `A` and `R`.
+    fn erase(self) -> Erased;
+}
+
+/// A typed handler whose types have become schemas.
+pub struct Erased {
+    input: Json,
+    output: Json,
+    handler: Arc<dyn DynHandler>,
+}
+
+impl<A, R, F, Fut> Handler<A, R> for F
+where
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Serialize + JsonSchema + Send + 'static,
+    F: Fn(Context, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
+{
+    fn erase(self) -> Erased {
+        let input = schema_of::<A>();
+        let typed = Typed { handler: self, shape: shape(&input), types: PhantomData };
+        Erased { input, output: schema_of::<R>(), handler: Arc::new(typed) }
+    }
+}
+
+struct Typed<A, F> {
+    handler: F,
+    shape: Shape,
+    types: PhantomData<fn(A)>,
+}
+
+impl<A, R, F, Fut> DynHandler for Typed<A, F>
+where
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    F: Fn(Context, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
+{
+    fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>> {
+        let args = match args.decode_as(&self.shape) {
+            Ok(args) => args,
+            Err(error) => return futures::future::ready(Err(error)).boxed(),
+        };
+        let result = (self.handler)(cx, args);
+        async move {
+            let result = result.await?;
+            let bytes = msgpack::try_encode(&result).map_err(|e| {
+                HandlerError::code(ErrorCode::InternalError, format!("the result cannot be encoded: {e}"))
+            })?;
+            Ok(Bytes::from(bytes))
+        }
+        .boxed()
+    }
+}
+
+/// A function that peers may call: its name and how it is shown and run.
+#[derive(Debug, Clone)]
+#[must_use = "an endpoint is registered with a handler"]
+pub struct Endpoint {
+    pub(super) info: EndpointInfo,
+    pub(super) published: bool,
+    pub(super) public: bool,
+    pub(super) concurrency: usize,
+}
+
+impl Endpoint {
+    /// One of that name: letters, digits, `.`, `_` and `-`, at most 128; a leading `_` is for the node's own.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            info: EndpointInfo { name: name.into(), ..EndpointInfo::default() },
+            published: true,
+            public: false,
+            concurrency: limits::PER_ENDPOINT,
+        }
+    }
+
+    /// Describes it, for people and language models.
+    pub fn describe(mut self, text: impl Into<String>) -> Self {
+        self.info.description = text.into();
+        self
+    }
+
+    /// Adds a label.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.info.tags.push(tag.into());
+        self
+    }
+
+    /// Not listed; who knows the name may call it by the same rule.
+    pub fn unlisted(mut self) -> Self {
+        self.published = false;
+        self
+    }
+
+    /// Answers everybody who can connect, member or not.
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
+    /// Running it twice does no harm.
+    pub fn idempotent(mut self) -> Self {
+        self.info.idempotent = true;
+        self
+    }
+
+    /// Runs at most so many at once; more are refused with `OVERLOADED`. Default 256.
+    pub fn concurrency(mut self, n: usize) -> Self {
+        self.concurrency = n.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// JSON Schema of its arguments. A typed handler brings its own.
+    pub fn schema(mut self, schema: &Json) -> Self {
+        self.info.input_schema = Some(schema.to_string());
+        self
+    }
+
+    /// JSON Schema of its result. A typed handler brings its own.
+    pub fn output_schema(mut self, schema: &Json) -> Self {
+        self.info.output_schema = Some(schema.to_string());
+        self
+    }
+
+    pub(crate) fn with_handler<A, R, H: Handler<A, R>>(self, handler: H) -> (Self, Arc<dyn DynHandler>) {
+        let erased = handler.erase();
+        (self.schema(&erased.input).output_schema(&erased.output), erased.handler)
+    }
+}

@@ -1,0 +1,212 @@
+//! The table of endpoints: looked up by every call, changed now and then.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use p2pnode_wire::card::EndpointInfo;
+use tokio::sync::Semaphore;
+
+use super::{DynHandler, Endpoint};
+
+/// Endpoints of one node: a card lists the published ones.
+const MAX_ENDPOINTS: usize = 1_024;
+
+/// Characters of a name.
+const NAME_MAX: usize = 128;
+
+/// Names that older systems gave to what is reserved here.
+const ALIASES: [(&str, &str); 8] = [
+    ("_synapse.ping", "_node.ping"),
+    ("_synapse.methods", "_node.methods"),
+    ("_synapse.peers", "_node.peers"),
+    ("_agent.info", "_node.info"),
+    ("_agent.capabilities", "_node.capabilities"),
+    ("_agent.ask", "_node.ask"),
+    ("synapse.ask", "_node.ask"),
+    ("_synapse.info", "_node.info"),
+];
+
+/// Why an endpoint cannot be registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The name is not well formed.
+    #[error("\"{0}\" is no name for an endpoint: use letters, digits, `.`, `_` and `-`, at most {NAME_MAX}")]
+    Name(String),
+    /// The name is the node's own.
+    #[error("\"{0}\" is reserved: names that begin with `_` are the node's own")]
+    Reserved(String),
+    /// There is one of that name.
+    #[error("there is an endpoint \"{0}\" already")]
+    Taken(String),
+    /// Too many.
+    #[error("a node may have {MAX_ENDPOINTS} endpoints")]
+    TooMany,
+}
+
+pub(crate) struct Registered {
+    pub(super) name: Arc<str>,
+    pub(super) info: EndpointInfo,
+    pub(super) published: bool,
+    pub(super) public: bool,
+    pub(super) handler: Arc<dyn DynHandler>,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) concurrency: usize,
+}
+
+/// The endpoints of a node. Clones share one table.
+#[derive(Clone, Default)]
+pub(crate) struct Endpoints(Arc<Table>);
+
+#[derive(Default)]
+struct Table {
+    entries: RwLock<BTreeMap<Arc<str>, Arc<Registered>>>,
+    generation: AtomicU64,
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.read().keys()).finish()
+    }
+}
+
+impl Endpoints {
+    /// An empty table.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Registered>>> {
+        self.0.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Arc<str>, Arc<Registered>>> {
+        self.0.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// [`EndpointError`].
+    pub(crate) fn register(
+        &self,
+        endpoint: Endpoint,
+        handler: Arc<dyn DynHandler>,
+    ) -> Result<Registration, EndpointError> {
+        if endpoint.info.name.starts_with('_') || ALIASES.iter().any(|(alias, _)| *alias == endpoint.info.name) {
+            return Err(EndpointError::Reserved(endpoint.info.name));
+        }
+        self.insert(endpoint, handler)
+    }
+
+    /// Adds one of the node's own.
+    pub(crate) fn register_reserved(
+        &self,
+        endpoint: Endpoint,
+        handler: Arc<dyn DynHandler>,
+    ) -> Result<(), EndpointError> {
+        self.insert(endpoint.unlisted(), handler).map(Registration::detach)
+    }
+
+    fn insert(&self, endpoint: Endpoint, handler: Arc<dyn DynHandler>) -> Result<Registration, EndpointError> {
+        check_name(&endpoint.info.name)?;
+        let name: Arc<str> = endpoint.info.name.as_str().into();
+        let mut entries = self.write();
+        if entries.contains_key(&name) {
+            return Err(EndpointError::Taken(endpoint.info.name));
+        }
+        if entries.len() >= MAX_ENDPOINTS {
+            return Err(EndpointError::TooMany);
+        }
+        let registered = Arc::new(Registered {
+            name: name.clone(),
+            info: endpoint.info,
+            published: endpoint.published,
+            public: endpoint.public,
+            handler,
+            slots: Arc::new(Semaphore::new(endpoint.concurrency)),
+            concurrency: endpoint.concurrency,
+        });
+        entries.insert(name, registered.clone());
+        drop(entries);
+        self.0.generation.fetch_add(1, Ordering::Relaxed);
+        Ok(Registration { endpoints: self.clone(), registered: Some(registered) })
+    }
+
+    /// Removes an endpoint; false if there was none, or it is the node's own.
+    pub(crate) fn unregister(&self, name: &str) -> bool {
+        if name.starts_with('_') {
+            return false;
+        }
+        let removed = self.write().remove(name).is_some();
+        if removed {
+            self.0.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Registered>> {
+        let entries = self.read();
+        entries.get(name).or_else(|| entries.get(alias(name)?)).cloned()
+    }
+
+    /// What the card lists.
+    pub(crate) fn published(&self) -> Vec<EndpointInfo> {
+        self.read().values().filter(|e| e.published).map(|e| e.info.clone()).collect()
+    }
+
+    /// Rises with every change.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Relaxed)
+    }
+}
+
+fn alias(name: &str) -> Option<&'static str> {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, name)| *name)
+}
+
+fn check_name(name: &str) -> Result<(), EndpointError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fine) {
+        return Err(EndpointError::Name(name.escape_debug().take(NAME_MAX).collect()));
+    }
+    Ok(())
+}
+
+/// An endpoint registered while the node runs; it goes with this.
+#[must_use = "dropping it unregisters the endpoint; detach() keeps it as long as the node"]
+pub struct Registration {
+    endpoints: Endpoints,
+    registered: Option<Arc<Registered>>,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registration({:?})", self.registered.as_ref().map(|r| &r.name))
+    }
+}
+
+impl Registration {
+    /// Keeps the endpoint as long as the node.
+    pub fn detach(mut self) {
+        self.registered = None;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let Some(registered) = self.registered.take() else { return };
+        let mut entries = self.endpoints.write();
+        // Somebody may have unregistered it and put another in its place.
+        if entries.get(&registered.name).is_some_and(|known| Arc::ptr_eq(known, &registered)) {
+            entries.remove(&registered.name);
+            self.endpoints.0.generation.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a node says of itself.
+
+use p2pnode_wire::{
+    card::{Capability, Card, EndpointInfo, LIFE_MS, NAME_MAX},
+    ids::{PeerKey, Team},
+    sign::Signed,
+};
+
+use crate::{identity::Identity, time::now_ms};
+
+/// The part of the card that does not change while the node runs.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) key: PeerKey,
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) description: String,
+    pub(crate) team: Option<Team>,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) agent: String,
+}
+
+/// Bytes of a description: a card with many endpoints must still fit into its limit.
+const DESCRIPTION_MAX: usize = 1_024;
+
+impl About {
+    /// What would make every card of this node refused by others, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (what, text, max) in [
+            ("name", &self.name, NAME_MAX),
+            ("role", &self.role, NAME_MAX),
+            ("description", &self.description, DESCRIPTION_MAX),
+        ] {
+            if text.len() > max {
+                return Err(format!("the {what} has {} bytes, the limit is {max}", text.len()));
+            }
+            if text.chars().any(char::is_control) {
+                return Err(format!("the {what} {text:?} holds control characters"));
+            }
+        }
+        if self.name.is_empty() || self.name.contains(['/', ':', '@', ' ']) {
+            return Err(format!(
+                "\"{}\" is no name for a node: it may not be empty nor hold `/`, `:`, `@` or spaces",
+                self.name
+            ));
+        }
+        Ok(())
+    }
+
+    /// The card as of now, signed.
+    pub(crate) fn card(
+        &self,
+        identity: &Identity,
+        endpoints: Vec<EndpointInfo>,
+        addresses: Vec<String>,
+    ) -> (Card, Signed) {
+        let now = now_ms();
+        let card = Card {
+            // Milliseconds rise across restarts without a counter on disk.
+            seq: now,
+            not_after: now.saturating_add(LIFE_MS),
+            name: self.name.clone(),
+            role: self.role.clone(),
+            description: self.description.clone(),
+            team: self.team.clone(),
+            kind: "node".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            capabilities: self.capabilities.clone(),
+            endpoints,
+            availability: "online".into(),
+            addresses,
+            agent: self.agent.clone(),
+            ..Card::new(self.key)
+        };
+        let signed = card.seal(&identity.signing_key());
+        (card, signed)
+    }
+}

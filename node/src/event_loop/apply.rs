@@ -1,0 +1,117 @@
+//! Commands of handles.
+
+use std::time::Instant;
+
+use libp2p::{
+    Multiaddr, PeerId,
+    multiaddr::Protocol,
+    swarm::{ConnectionId, dial_opts::DialOpts},
+};
+use p2pnode_behaviours::upkeep::Source;
+use tokio::sync::oneshot;
+
+use super::{EventLoop, GOODBYE};
+use crate::{command::Command, dht::DhtError, node::lock};
+
+/// A dial of an address the user gave, and who waits for it.
+pub(super) struct Connecting {
+    pub(super) connection: ConnectionId,
+    pub(super) done: oneshot::Sender<Result<PeerId, String>>,
+}
+
+impl EventLoop {
+    /// None: the last handle is gone, which stops the node without a goodbye.
+    pub(super) fn apply(&mut self, command: Option<Command>) {
+        let Some(command) = command else {
+            self.goodbye.get_or_insert((Instant::now(), Vec::new()));
+            return;
+        };
+        match command {
+            Command::Connect { addr, done } => self.connect(addr, done),
+            Command::Dial { peer } => self.dial(peer),
+            Command::Deliver { peer, sealed, done } => self.behaviour().mail.deliver(peer, sealed, done),
+            Command::Hold { peer, done } => {
+                let _ = done.send(self.behaviour().upkeep.hold(&peer));
+            }
+            Command::PutValue { sealed, done } => self.put_value(sealed, done),
+            Command::GetValue { key, done } => self.get_value(key, done),
+            Command::Providers { key, done } => self.providers(key, done),
+            Command::Lookup { peer, done } => self.lookup(peer, done),
+            Command::Shutdown { done } => self.say_goodbye(done),
+        }
+    }
+
+    pub(super) fn behaviour(&mut self) -> &mut crate::swarm::Behaviour {
+        self.setup.swarm.behaviour_mut()
+    }
+
+    fn connect(&mut self, mut addr: Multiaddr, done: oneshot::Sender<Result<PeerId, String>>) {
+        let peer = match addr.iter().last() {
+            Some(Protocol::P2p(peer)) => {
+                addr.pop();
+                Some(peer)
+            }
+            _ => None,
+        };
+        self.setup.rules.trust(&addr);
+        let opts = match peer {
+            Some(peer) => {
+                self.behaviour().upkeep.learn(peer, &addr, Source::User, None);
+                DialOpts::peer_id(peer).addresses(vec![addr]).build()
+            }
+            None => DialOpts::unknown_peer_id().address(addr).build(),
+        };
+        let connection = opts.connection_id();
+        if let Some(peer) = peer.filter(|p| self.setup.swarm.is_connected(p)) {
+            let _ = done.send(Ok(peer));
+            return;
+        }
+        match self.setup.swarm.dial(opts) {
+            Ok(()) => self.connecting.push(Connecting { connection, done }),
+            Err(error) => {
+                let _ = done.send(Err(super::forward::dial_error(&error)));
+            }
+        }
+    }
+
+    pub(super) fn dial(&mut self, peer: PeerId) {
+        if self.setup.swarm.is_connected(&peer) {
+            return self.behaviour().hello.greet(peer);
+        }
+        if let Err(error) = self.setup.swarm.dial(DialOpts::peer_id(peer).build()) {
+            // What the Swarm itself refused reaches us as a failed dial too; a dial that is under way is no failure.
+            tracing::debug!(%peer, %error, "not dialled");
+        }
+    }
+
+    /// A dial of `peer` ended without a connection.
+    pub(super) fn missed(&mut self, peer: PeerId) {
+        let now = Instant::now();
+        lock(&self.setup.shared.progress).done(&peer, false, now);
+        let change = lock(&self.setup.shared.peers).dial_failed(&peer, now);
+        self.announce(change);
+        self.setup.shared.touch();
+    }
+
+    fn say_goodbye(&mut self, done: oneshot::Sender<()>) {
+        if let Some((_, waiting)) = self.goodbye.as_mut() {
+            waiting.push(done);
+            return;
+        }
+        drop(self.announcement.take());
+        self.publish_leave();
+        let connected: Vec<PeerId> = self.setup.swarm.connected_peers().copied().collect();
+        lock(&self.setup.shared.own).libp2p_peers = connected.len();
+        self.goodbye = Some((Instant::now() + GOODBYE, vec![done]));
+    }
+
+    pub(super) fn dht_ready(&self) -> Result<(), DhtError> {
+        if !self.setup.dht {
+            return Err(DhtError::Off);
+        }
+        if self.setup.swarm.connected_peers().next().is_none() {
+            return Err(DhtError::Alone);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! Events of the Swarm, one line each to the room that knows what they mean.
+
+use std::time::{Duration, Instant};
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    swarm::{ConnectionId, DialError, SwarmEvent},
+};
+use p2pnode_behaviours::{
+    discovery, gossip, hello, mail,
+    upkeep::{self, Cause, Source},
+};
+use p2pnode_wire::{
+    card::Card,
+    error::{ErrorCode, RpcError},
+    ids::{SwarmId, SwarmName},
+    mail::{Mail, MailAck, kind},
+    protocol::KAD,
+};
+
+use super::EventLoop;
+use crate::{ask::Inbox, builder::Allow, events::NodeEvent, node::lock, peers::Change, swarm::BehaviourEvent};
+
+/// Members named by others that are dialled at once; the rest is found when needed. Above this many connections
+/// nobody is dialled just to be greeted.
+const STEADY_CONNECTIONS: usize = 32;
+
+/// A connection with a member stays so long after it was greeted, used or not.
+const MEMBER_HOLD: Duration = Duration::from_secs(60);
+
+impl EventLoop {
+    pub(super) fn forward(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Upkeep(event)) => self.on_upkeep(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.on_hello(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Mail(event)) => self.on_mail(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Discovery(event)) => self.on_discovery(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Rpc(never)) => match never {},
+            SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                lock(&self.setup.shared.own).listen.retain(|known| *known != address);
+                self.sign_card();
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.connected_for(connection_id, Ok(peer_id));
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.connected_for(connection_id, Err(&error));
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            _ => {}
+        }
+    }
+
+    fn connected_for(&mut self, connection: ConnectionId, outcome: Result<PeerId, &DialError>) {
+        let Some(at) = self.connecting.iter().position(|c| c.connection == connection) else { return };
+        let waiting = self.connecting.swap_remove(at);
+        let _ = waiting.done.send(outcome.map_err(dial_error));
+    }
+
+    fn listening(&mut self, address: Multiaddr) {
+        {
+            let mut own = lock(&self.setup.shared.own);
+            if own.listen.contains(&address) {
+                return;
+            }
+            own.listen.push(address.clone());
+        }
+        self.emit(NodeEvent::Listening(address));
+        self.sign_card();
+    }
+
+    fn on_upkeep(&mut self, event: upkeep::Event) {
+        let now = Instant::now();
+        match event {
+            upkeep::Event::Connected { peer, connection, remote, .. } => {
+                lock(&self.setup.shared.peers).connected(peer, connection, remote, now);
+                self.count_peers();
+            }
+            upkeep::Event::Disconnected { peer, connection, cause, last } => {
+                let broken = !matches!(cause, Cause::Idle | Cause::Local);
+                let change = lock(&self.setup.shared.peers).disconnected(&peer, connection, broken, now);
+                self.count_peers();
+                self.announce(change);
+                if last {
+                    lock(&self.setup.shared.progress).done(&peer, false, now);
+                }
+            }
+            upkeep::Event::Rtt { peer, rtt, .. } => lock(&self.setup.shared.peers).rtt(&peer, rtt, now),
+            upkeep::Event::Identified { peer, protocols, listen_addrs, .. } => {
+                self.identified(peer, &protocols, listen_addrs);
+            }
+            upkeep::Event::DuplicateIdentity { remote } => {
+                let text = format!("another node with this node's identity is at {remote}: copy no profile folders");
+                self.emit(NodeEvent::Warning(text));
+            }
+            upkeep::Event::DialFailed { peer: Some(peer), reason, .. } => {
+                tracing::debug!(%peer, reason, "not reached");
+                self.missed(peer);
+            }
+            _ => {}
+        }
+        self.setup.shared.touch();
+    }
+
+    fn identified(&mut self, peer: PeerId, protocols: &[StreamProtocol], listen_addrs: Vec<Multiaddr>) {
+        if !protocols.iter().any(|p| p.as_ref() == KAD) {
+            return;
+        }
+        for addr in listen_addrs {
+            if self.setup.rules.allows(&addr).is_ok() {
+                self.behaviour().discovery.add(peer, addr);
+            }
+        }
+    }
+
+    fn on_hello(&mut self, event: hello::Event) {
+        let now = Instant::now();
+        match event {
+            hello::Event::Greeted { peer, agent, shared, names, card, known, ephemeral } => {
+                let answered = card.is_some();
+                self.saw_swarms(peer, &names, now);
+                let card = card.map(|member| (member.card, member.signed));
+                self.learn_card(peer, card.as_ref().map(|(card, _)| card));
+                let change = lock(&self.setup.shared.peers).greeted(peer, &shared, card, &agent, ephemeral, now);
+                if !shared.is_empty() {
+                    let upkeep = &mut self.behaviour().upkeep;
+                    upkeep.member(peer);
+                    upkeep.keep_member(&peer, MEMBER_HOLD);
+                }
+                self.announce(change);
+                self.introduce(&known, peer);
+                if answered || shared.is_empty() {
+                    lock(&self.setup.shared.progress).done(&peer, answered, now);
+                }
+            }
+            hello::Event::Silent { peer, reason } => {
+                tracing::debug!(%peer, reason, "no greeting");
+                lock(&self.setup.shared.progress).done(&peer, false, now);
+                self.behaviour().discovery.forget(peer, now);
+            }
+        }
+        self.setup.shared.touch();
+    }
+
+    fn saw_swarms(&mut self, peer: PeerId, names: &[SwarmName], now: Instant) {
+        let by = self.how_found(&peer);
+        let mut peers = lock(&self.setup.shared.peers);
+        for name in names {
+            peers.saw_swarm(name, peer, by, now);
+        }
+    }
+
+    fn learn_card(&mut self, peer: PeerId, card: Option<&Card>) {
+        let remote = self.remote_of(&peer);
+        let addresses: Vec<Multiaddr> =
+            card.into_iter().flat_map(|c| &c.addresses).filter_map(|a| a.parse().ok()).collect();
+        for addr in addresses {
+            self.behaviour().upkeep.learn(peer, &addr, Source::Card, remote.as_ref());
+        }
+    }
+
+    /// Members that a member names: hints, until they have greeted us themselves.
+    fn introduce(&mut self, known: &[(SwarmId, hello::Member)], teller: PeerId) {
+        let remote = self.remote_of(&teller);
+        for (_, member) in known {
+            for addr in member.card.addresses.iter().filter_map(|a| a.parse().ok()) {
+                self.behaviour().upkeep.learn(member.peer, &addr, Source::Card, remote.as_ref());
+            }
+            let connections = self.setup.swarm.network_info().num_peers();
+            let known = lock(&self.setup.shared.peers).is_member(&member.peer);
+            if known || connections >= STEADY_CONNECTIONS || self.setup.swarm.is_connected(&member.peer) {
+                continue;
+            }
+            lock(&self.setup.shared.progress).introduced(member.peer);
+            self.dial(member.peer);
+        }
+    }
+
+    fn on_mail(&mut self, event: mail::Event) {
+        let mail::Event::Arrived { peer, mail, ticket, .. } = event;
+        let id = mail.id;
+        let verdict = match mail.kind.as_str() {
+            kind::ASK => self.asked(peer, *mail),
+            kind::ACK | kind::PROGRESS | kind::REPLY | kind::ERROR => self.setup.shared.asks.deliver(peer, *mail),
+            kind::LEAVE => self.withdrawn(peer, *mail),
+            other => {
+                let message = format!("this node does not take mail of kind \"{other}\"");
+                Err(RpcError::new(ErrorCode::EndpointNotFound, message))
+            }
+        };
+        match verdict {
+            Ok(()) => self.behaviour().mail.acknowledge(ticket, MailAck { id, stored: false }),
+            Err(error) => self.behaviour().mail.refuse(ticket, error),
+        }
+    }
+
+    /// A leave is a member's "not me" where we asked, and an asker's "no longer" where we were asked.
+    fn withdrawn(&mut self, peer: PeerId, mail: Mail) -> Result<(), RpcError> {
+        if let Some(question) = mail.in_reply_to {
+            self.setup.answerer.cancel(peer, question);
+        }
+        // Nobody waits for it: the question was withdrawn on this side too.
+        let _ = self.setup.shared.asks.deliver(peer, mail);
+        Ok(())
+    }
+
+    fn asked(&mut self, peer: PeerId, mail: Mail) -> Result<(), RpcError> {
+        let absent = || RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler");
+        let swarm = mail.swarm.filter(|id| self.setup.swarms.iter().any(|(own, _)| own == id)).ok_or_else(absent)?;
+        let remote = self.remote_of(&peer);
+        let near = remote.as_ref().is_some_and(upkeep::is_private) || remote.as_ref().is_some_and(is_memory);
+        if !near && self.setup.allow == Allow::Private {
+            return Err(crate::access::refusal());
+        }
+        let Some(node) = self.setup.node.upgrade() else { return Err(absent()) };
+        self.setup.answerer.take(&node, Inbox { peer, remote, swarm, mail })
+    }
+
+    fn on_gossip(&mut self, event: gossip::Event) {
+        let gossip::Event::Event { event, .. } = event else {
+            tracing::debug!(?event, "gossip");
+            return;
+        };
+        let Some(peer) = p2pnode_behaviours::peer_of(&event.author) else { return };
+        if event.kind == kind::LEAVE {
+            let change = lock(&self.setup.shared.peers).left(&peer);
+            self.behaviour().hello.forget(&peer);
+            self.announce(change);
+            self.setup.shared.touch();
+        }
+    }
+
+    pub(super) fn on_discovery(&mut self, event: discovery::Event) {
+        match event {
+            discovery::Event::Found { peer, addrs, .. } => self.found(peer, &addrs),
+            discovery::Event::BootstrapReached { addr, peer } => self.seed_reached(&addr, peer),
+            discovery::Event::BootstrapFailed { addr, reason, .. } => self.seed_failed(&addr, &reason),
+            other => self.on_query(other),
+        }
+    }
+
+    pub(super) fn announce(&mut self, change: Option<Change>) {
+        let now = Instant::now();
+        let Some(change) = change else { return };
+        let peers = lock(&self.setup.shared.peers);
+        let show = |id: &PeerId| peers.get(id, now);
+        let event = match &change {
+            Change::Joined(id) => show(id).map(NodeEvent::PeerJoined),
+            Change::Updated(id) => show(id).map(NodeEvent::PeerUpdated),
+            Change::Suspect(id) => show(id).map(NodeEvent::PeerSuspect),
+            Change::Offline(id) => show(id).map(NodeEvent::PeerOffline),
+            Change::Left(reference) => Some(NodeEvent::PeerLeft(reference.clone())),
+        };
+        drop(peers);
+        if let Change::Offline(id) = &change {
+            self.setup.swarm.behaviour_mut().hello.forget(id);
+        }
+        if let Some(event) = event {
+            self.emit(event);
+        }
+    }
+
+    pub(super) fn emit(&self, event: NodeEvent) {
+        // Nobody watches: fine.
+        let _ = self.setup.shared.events.send(event);
+    }
+
+    pub(super) fn remote_of(&self, peer: &PeerId) -> Option<Multiaddr> {
+        lock(&self.setup.shared.peers).remote_of(peer)
+    }
+
+    fn count_peers(&mut self) {
+        let count = self.setup.swarm.connected_peers().count();
+        lock(&self.setup.shared.own).libp2p_peers = count;
+    }
+}
+
+/// A dial error for people: per address the innermost cause.
+pub(super) fn dial_error(error: &DialError) -> String {
+    p2pnode_behaviours::rpc::describe_dial_error(error)
+}
+
+/// Inside one process, as in tests and simulations: nearer than this host.
+fn is_memory(addr: &Multiaddr) -> bool {
+    addr.iter().any(|part| matches!(part, libp2p::multiaddr::Protocol::Memory(_)))
+}

@@ -1,0 +1,138 @@
+//! The one owner of the Swarm: applies commands, forwards events, ticks. It waits for nothing else.
+
+mod about;
+mod apply;
+mod forward;
+mod goodbye;
+mod queries;
+mod tick;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{Multiaddr, Swarm, swarm::SwarmEvent};
+use p2pnode_behaviours::upkeep::AddressRules;
+use p2pnode_wire::ids::{SwarmId, SwarmName};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use crate::{
+    addr::BootstrapAddr,
+    ask::Answerer,
+    builder::Allow,
+    command::Command,
+    endpoint::Endpoints,
+    identity::Identity,
+    node::{Shared, WeakNode, lock},
+    profile::Profile,
+    registry::{Announcement, LocalRegistry},
+    swarm::{Behaviour, BehaviourEvent},
+};
+pub(crate) use about::About;
+use queries::Queries;
+
+/// How often retries, rechecks and expiries are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// For the last messages to leave before the connections are dropped.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// What a node is made of.
+pub(crate) struct Setup {
+    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) shared: Shared,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) answerer: Answerer,
+    pub(crate) node: WeakNode,
+    pub(crate) identity: Identity,
+    pub(crate) rules: AddressRules,
+    pub(crate) registry: Option<LocalRegistry>,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
+    pub(crate) bootstrap: Vec<BootstrapAddr>,
+    pub(crate) ephemeral: bool,
+    pub(crate) dht: bool,
+    pub(crate) allow: Allow,
+    pub(crate) about: About,
+    pub(crate) started: Instant,
+}
+
+pub(crate) struct EventLoop {
+    setup: Setup,
+    announcement: Option<Announcement>,
+    queries: Queries,
+    /// Answers to commands that wait for a dial.
+    connecting: Vec<apply::Connecting>,
+    /// Bootstrap addresses: what the user wrote for each, and whether it has failed.
+    seeds: HashMap<Multiaddr, (String, bool)>,
+    resolved: mpsc::Receiver<(String, Vec<Multiaddr>)>,
+    timer: Interval,
+    next_scan: Instant,
+    next_card: Instant,
+    next_members: Instant,
+    generation: u64,
+    goodbye: Option<(Instant, Vec<oneshot::Sender<()>>)>,
+}
+
+impl EventLoop {
+    /// `early`: what the Swarm said while its sockets were being bound.
+    pub(crate) fn start(setup: Setup, early: Vec<SwarmEvent<BehaviourEvent>>) {
+        let now = Instant::now();
+        let mut timer = interval(TICK);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (sender, resolved) = mpsc::channel(16);
+        tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
+        let mut this = Self {
+            setup,
+            announcement: None,
+            queries: Queries::default(),
+            connecting: Vec::new(),
+            seeds: HashMap::new(),
+            resolved,
+            timer,
+            next_scan: now,
+            next_card: now,
+            next_members: now,
+            generation: 0,
+            goodbye: None,
+        };
+        for event in early {
+            this.forward(event);
+        }
+        this.tick(now);
+        tokio::spawn(this.run());
+    }
+
+    async fn run(mut self) {
+        while !self.is_over() {
+            tokio::select! {
+                event = self.setup.swarm.select_next_some() => self.forward(event),
+                command = self.setup.commands.recv() => self.apply(command),
+                Some((addr, resolved)) = self.resolved.recv() => self.bootstrap(&addr, resolved),
+                _ = self.timer.tick() => self.tick(Instant::now()),
+            }
+        }
+        drop(self.announcement.take());
+        let (_, waiting) = self.goodbye.take().unwrap_or((Instant::now(), Vec::new()));
+        let (shared, profile) = (self.setup.shared.clone(), self.setup.profile.take());
+        // The Swarm first: sockets are closed, and the profile's lock is free, before anybody hears that we stopped.
+        drop(self);
+        drop(profile);
+        shared.stopped.cancel();
+        shared.touch();
+        for done in waiting {
+            let _ = done.send(());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let nobody_left = lock(&self.setup.shared.own).libp2p_peers == 0;
+        self.goodbye.as_ref().is_some_and(|(at, _)| nobody_left || *at <= Instant::now())
+    }
+}

@@ -1,0 +1,293 @@
+//! What happens with time: looking around, rechecking, signing anew.
+
+use std::time::{Duration, Instant};
+
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use p2pnode_behaviours::upkeep::{Source, is_loopback};
+use p2pnode_wire::key;
+use rand::RngExt;
+use tokio::sync::mpsc;
+
+use super::EventLoop;
+use crate::{
+    addr::BootstrapAddr,
+    node::{Shared, lock},
+    peers::PeerState,
+    registry::Entry,
+};
+
+/// Nodes of this host are looked for so often; a newcomer looks at once, so this only repairs.
+const SCAN_EVERY: Duration = Duration::from_secs(5);
+
+/// Nodes of this host dialled at once: the rest is introduced by these.
+const SCAN_DIALS: usize = 25;
+
+/// Members without a connection looked up again per tick.
+const RECHECKS: usize = 2;
+
+/// The card is signed anew so often; it is good for 24 hours.
+const CARD_EVERY: Duration = Duration::from_secs(8 * 3_600);
+
+/// Members are looked up in the DHT so often while some are missing, and when all is calm.
+const MEMBERS_SOON: Duration = Duration::from_secs(30);
+const MEMBERS_CALM: Duration = Duration::from_secs(900);
+
+/// Providers of our swarm dialled per look-up.
+pub(super) const MEMBERS_DIALS: usize = 8;
+
+/// Addresses in a card.
+const CARD_ADDRESSES: usize = 16;
+
+/// Addresses of all bootstrap peers together.
+const MAX_SEEDS: usize = 256;
+
+/// Names are asked of the resolver again so often: a seed may have moved.
+const RESOLVE_EVERY: Duration = Duration::from_secs(60);
+
+impl EventLoop {
+    pub(super) fn tick(&mut self, now: Instant) {
+        if now >= self.next_scan {
+            self.next_scan = now + SCAN_EVERY;
+            self.scan();
+        }
+        let due = lock(&self.setup.shared.peers).due(now, RECHECKS);
+        for peer in due {
+            self.dial(peer);
+        }
+        if now >= self.next_card || self.generation != self.setup.endpoints.generation() {
+            self.sign_card();
+        }
+        if self.setup.dht && now >= self.next_members {
+            self.look_for_members(now);
+        }
+        self.queries.expire(now);
+    }
+
+    /// Dials nodes of this host that are in one of our swarms, and notes the other swarms.
+    fn scan(&mut self) {
+        let Some(registry) = &self.setup.registry else { return };
+        let now = Instant::now();
+        let mut dials = 0;
+        for entry in registry.list() {
+            if entry.peer == self.setup.identity.peer_id() {
+                continue;
+            }
+            let ours = self.note_local(&entry, now);
+            let known = self.setup.swarm.is_connected(&entry.peer) || self.is_reachable(&entry.peer);
+            if ours && !known && dials < SCAN_DIALS {
+                dials += 1;
+                self.dial_local(&entry);
+            }
+        }
+    }
+
+    fn is_reachable(&self, peer: &PeerId) -> bool {
+        let peers = lock(&self.setup.shared.peers);
+        peers.get(peer, Instant::now()).is_some_and(|p| p.state == PeerState::Online)
+    }
+
+    /// Whether the node is in one of our swarms.
+    fn note_local(&self, entry: &Entry, now: Instant) -> bool {
+        let mut peers = lock(&self.setup.shared.peers);
+        let names: Vec<_> = entry.swarms.iter().filter_map(|name| name.parse().ok()).collect();
+        for name in &names {
+            peers.saw_swarm(name, entry.peer, "local", now);
+        }
+        names.iter().any(|name| self.setup.swarms.iter().any(|(_, own)| own == name))
+    }
+
+    fn dial_local(&mut self, entry: &Entry) {
+        for addr in &entry.addresses {
+            let addr = loopback(addr);
+            self.setup.rules.trust(&addr);
+            self.behaviour().upkeep.learn(entry.peer, &addr, Source::Local, None);
+        }
+        lock(&self.setup.shared.progress).local(entry.peer);
+        self.dial(entry.peer);
+    }
+
+    /// How a peer was found, for `swarms`.
+    pub(super) fn how_found(&mut self, peer: &PeerId) -> &'static str {
+        let sources = self.behaviour().upkeep.addresses(peer);
+        let has = |wanted: &dyn Fn(&Source) -> bool| sources.iter().any(|(_, source)| wanted(source));
+        if has(&|s| matches!(s, Source::Local)) {
+            "local"
+        } else if has(&|s| matches!(s, Source::Mdns)) {
+            "mdns"
+        } else if has(&|s| matches!(s, Source::User)) {
+            "bootstrap"
+        } else {
+            "swarm"
+        }
+    }
+
+    /// Discovery dials whom it finds.
+    pub(super) fn found(&mut self, peer: PeerId, addrs: &[Multiaddr]) {
+        for addr in addrs {
+            self.behaviour().upkeep.learn(peer, addr, Source::Mdns, None);
+        }
+        lock(&self.setup.shared.progress).introduced(peer);
+    }
+
+    /// Addresses behind what the user wrote, as of now. QUIC waits until TCP has failed once: two connections with one
+    /// seed would be one too many.
+    pub(super) fn bootstrap(&mut self, seed: &str, resolved: Vec<Multiaddr>) {
+        for addr in resolved {
+            self.setup.rules.trust(&addr);
+            let quic = addr.iter().any(|part| matches!(part, Protocol::Udp(_)));
+            let tcp_too = self.seeds.values().any(|(known, _)| known == seed);
+            if !(quic && tcp_too) {
+                self.add_seed(seed, addr);
+            }
+        }
+    }
+
+    fn add_seed(&mut self, seed: &str, addr: Multiaddr) {
+        if self.seeds.contains_key(&addr) || self.seeds.len() >= MAX_SEEDS {
+            return;
+        }
+        self.seeds.insert(addr.clone(), (seed.to_owned(), false));
+        self.behaviour().discovery.bootstrap(addr);
+    }
+
+    pub(super) fn seed_reached(&mut self, addr: &Multiaddr, peer: PeerId) {
+        let Some((seed, failed)) = self.seeds.get_mut(addr) else { return };
+        *failed = false;
+        lock(&self.setup.shared.progress).bootstrap_connected(seed, peer);
+        self.behaviour().upkeep.learn(peer, addr, Source::User, None);
+        self.setup.shared.touch();
+    }
+
+    pub(super) fn seed_failed(&mut self, addr: &Multiaddr, reason: &str) {
+        let Some((seed, failed)) = self.seeds.get_mut(addr) else { return };
+        let first = !std::mem::replace(failed, true);
+        let seed = seed.clone();
+        if let Some(quic) = quic_of(addr).filter(|_| first) {
+            self.setup.rules.trust(&quic);
+            self.add_seed(&seed, quic);
+        }
+        if self.seeds.values().filter(|(known, _)| *known == seed).all(|(_, failed)| *failed) {
+            lock(&self.setup.shared.progress).bootstrap_failed(&seed, reason);
+            self.setup.shared.touch();
+        }
+    }
+
+    /// Signs the card anew, tells connected members, and keeps the registry's entry in step.
+    pub(super) fn sign_card(&mut self) {
+        self.generation = self.setup.endpoints.generation();
+        self.next_card = Instant::now() + CARD_EVERY;
+        let addresses = self.card_addresses();
+        let texts = addresses.iter().map(ToString::to_string).collect();
+        let (card, signed) = self.setup.about.card(&self.setup.identity, self.setup.endpoints.published(), texts);
+        lock(&self.setup.shared.own).card = Some(card);
+        self.behaviour().hello.set_card(signed.into_raw());
+        if !self.setup.ephemeral {
+            self.announce_here(addresses);
+            self.provide();
+        }
+        self.setup.shared.touch();
+    }
+
+    /// What others may dial; loopback last, for neighbours on this host.
+    fn card_addresses(&self) -> Vec<Multiaddr> {
+        let mut addresses = lock(&self.setup.shared.own).listen.clone();
+        addresses.sort_by_key(is_loopback);
+        addresses.truncate(CARD_ADDRESSES);
+        addresses
+    }
+
+    fn announce_here(&mut self, addresses: Vec<Multiaddr>) {
+        let Some(registry) = &self.setup.registry else { return };
+        if addresses.is_empty() || self.goodbye.is_some() {
+            return;
+        }
+        let swarms = self.setup.swarms.iter().map(|(_, name)| name.to_string()).collect();
+        let entry = Entry::new(self.setup.identity.peer_id(), &self.setup.about.name, swarms, addresses);
+        let outcome = match self.announcement.as_mut() {
+            Some(announcement) => announcement.update(&entry),
+            None => registry.announce(&entry).map(|announcement| self.announcement = Some(announcement)),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "nodes of this host will not find this one");
+        }
+    }
+
+    /// Announces our swarms and capabilities in the DHT.
+    fn provide(&mut self) {
+        if !self.setup.dht {
+            return;
+        }
+        let capabilities: Vec<String> = self.setup.about.capabilities.iter().map(|c| c.name.clone()).collect();
+        for (swarm, _) in self.setup.swarms.clone() {
+            let discovery = &mut self.setup.swarm.behaviour_mut().discovery;
+            discovery.provide(&key::swarm(&swarm));
+            for capability in &capabilities {
+                discovery.provide(&key::capability(&swarm, capability, 0));
+            }
+        }
+    }
+
+    /// Members that nobody has introduced: those who announce our swarm in the DHT.
+    fn look_for_members(&mut self, now: Instant) {
+        let calm = now.saturating_duration_since(self.setup.started) > MEMBERS_SOON * 10;
+        let pause = if calm { MEMBERS_CALM } else { MEMBERS_SOON };
+        self.next_members = now + pause.mul_f64(rand::rng().random_range(0.5..1.5));
+        if self.dht_ready().is_err() {
+            self.next_members = now + Duration::from_secs(1);
+            return;
+        }
+        for (swarm, _) in self.setup.swarms.clone() {
+            self.look_up_members(&key::swarm(&swarm));
+        }
+    }
+}
+
+/// The QUIC address of a seed whose TCP address does not answer.
+fn quic_of(addr: &Multiaddr) -> Option<Multiaddr> {
+    let tcp = addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let quic = addr.iter().flat_map(|part| match part {
+        Protocol::Tcp(port) => vec![Protocol::Udp(port), Protocol::QuicV1],
+        other => vec![other],
+    });
+    tcp.then(|| quic.collect())
+}
+
+/// The same port on loopback: reachable whatever the interfaces do.
+fn loopback(addr: &Multiaddr) -> Multiaddr {
+    addr.iter()
+        .map(|part| match part {
+            Protocol::Ip4(_) => Protocol::Ip4(std::net::Ipv4Addr::LOCALHOST),
+            Protocol::Ip6(_) => Protocol::Ip6(std::net::Ipv6Addr::LOCALHOST),
+            other => other,
+        })
+        .collect()
+}
+
+/// Resolves bootstrap addresses beside the loop, again and again: names may move, resolvers may hang.
+pub(super) fn resolve_bootstrap(
+    addrs: Vec<BootstrapAddr>,
+    shared: Shared,
+    resolved: mpsc::Sender<(String, Vec<Multiaddr>)>,
+) {
+    if addrs.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        while !shared.stopped.is_cancelled() {
+            for addr in &addrs {
+                match addr.resolve().await {
+                    Ok(found) => {
+                        if resolved.send((addr.to_string(), found)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        lock(&shared.progress).bootstrap_failed(&addr.to_string(), &error.to_string());
+                        shared.touch();
+                    }
+                }
+            }
+            let _ = tokio::time::timeout(RESOLVE_EVERY, shared.stopped.cancelled()).await;
+        }
+    });
+}

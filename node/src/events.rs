@@ -1,0 +1,106 @@
+//! What a node notices, for those who watch.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::Stream;
+use libp2p::Multiaddr;
+use p2pnode_wire::ids::ConversationId;
+use tokio::sync::broadcast;
+
+use crate::peers::{Peer, PeerRef};
+
+/// Events a slow reader may lag behind before it is told [`NodeEvent::Lagged`].
+pub(crate) const EVENT_QUEUE: usize = 1_024;
+
+/// Something that happened at or around this node.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// This node can be reached at this address.
+    Listening(Multiaddr),
+    /// A member of one of our swarms appeared, or came back.
+    PeerJoined(Peer),
+    /// A member has a new card.
+    PeerUpdated(Peer),
+    /// The connection to a member broke, and it has not answered since.
+    PeerSuspect(Peer),
+    /// A member cannot be reached any more.
+    PeerOffline(Peer),
+    /// A member said goodbye, or a one-command node has ended.
+    PeerLeft(PeerRef),
+    /// Somebody asks this node.
+    AskReceived {
+        /// Who asks.
+        from: PeerRef,
+        /// Where the question came from.
+        remote: Option<Multiaddr>,
+        /// Its conversation.
+        conversation: ConversationId,
+        /// The question.
+        text: String,
+    },
+    /// This node's ask handler has ended.
+    AskFinished {
+        /// Who asked.
+        from: PeerRef,
+        /// Its conversation.
+        conversation: ConversationId,
+        /// `reply`, `declined`, `cancelled`, or `failed: …`.
+        outcome: String,
+        /// From arrival to the end.
+        elapsed: Duration,
+    },
+    /// Somebody called an endpoint of this node.
+    CallServed {
+        /// Who called.
+        from: PeerRef,
+        /// Which endpoint.
+        endpoint: String,
+        /// Whether it answered with a result.
+        ok: bool,
+        /// The error, if not.
+        error: Option<String>,
+        /// From arrival to the answer.
+        elapsed: Duration,
+    },
+    /// Something an operator should know.
+    Warning(String),
+    /// The reader was too slow: so many events are missing here.
+    Lagged(u64),
+}
+
+/// A stream of [`NodeEvent`]s. Never ends while the node runs; a slow reader loses events and is told how many.
+pub struct Events {
+    inner: Pin<Box<dyn Stream<Item = NodeEvent> + Send>>,
+}
+
+impl Events {
+    pub(crate) fn new(receiver: broadcast::Receiver<NodeEvent>) -> Self {
+        let inner = futures::stream::unfold(receiver, |mut receiver| async move {
+            match receiver.recv().await {
+                Ok(event) => Some((event, receiver)),
+                Err(broadcast::error::RecvError::Lagged(n)) => Some((NodeEvent::Lagged(n), receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        });
+        Self { inner: Box::pin(inner) }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Stream for Events {
+    type Item = NodeEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NodeEvent>> {
+        self.inner.as_mut().poll_next(cx)
+    }
+}

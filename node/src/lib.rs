@@ -1,0 +1,64 @@
+#![doc = include_str!("../../README.md")]
+
+mod access;
+mod addr;
+mod ask;
+mod builder;
+mod call;
+mod client;
+mod command;
+mod dht;
+mod endpoint;
+mod event_loop;
+mod events;
+mod find;
+mod identity;
+mod names;
+mod node;
+mod peers;
+pub mod presets;
+mod profile;
+mod progress;
+mod registry;
+mod reserved;
+mod resolve;
+mod signals;
+mod swarm;
+mod target;
+mod time;
+pub mod value;
+
+pub use addr::{AddrError, BootstrapAddr, DEFAULT_PORT};
+pub use ask::{Ask, AskBuilder, AskEnd, AskError, AskEvent, AskHandler, AskOutcome, Asked};
+pub use builder::{Allow, Builder, StartError};
+pub use call::{Call, CallError, CallReply, Pick, Pong};
+pub use client::{Client, ConnectError};
+pub use dht::{Dht, DhtError, ProvidersFound, ValueFound};
+pub use endpoint::{
+    ArgsError, Arguments, Context, DynHandler, Endpoint, EndpointError, Erased, Handler, HandlerError, IntoArgs,
+    Kwargs, Parameter, Registration, parameters,
+};
+pub use events::{Events, NodeEvent};
+pub use find::{FindError, Found, Query, Via};
+pub use identity::{Identity, IdentityError};
+pub use libp2p::{Multiaddr, PeerId};
+pub use names::default_name;
+pub use node::{Looked, Node};
+pub use p2pnode_behaviours::{
+    rpc::{self, Road},
+    upkeep,
+};
+pub use p2pnode_wire::{
+    self as wire,
+    card::{Capability, Card, EndpointInfo},
+    error::{ErrorCode, RpcError},
+    ids::ConversationId,
+};
+pub use peers::{KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
+pub use presets::Preset;
+pub use profile::{Paths, Profile, ProfileError};
+pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};
+pub use reserved::Info;
+pub use rmpv::Value;
+pub use swarm::BoxedTransport;
+pub use target::{Candidate, Target, TargetError, near};

@@ -1,0 +1,427 @@
+//! The handle: everything a program can do with a running node.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use futures::future::Either;
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::{mail::DeliverError, rpc, upkeep::Hold};
+use p2pnode_wire::{
+    card::{Card, EndpointInfo},
+    ids::{SwarmId, SwarmName},
+    mail::MailAck,
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ask::{AskBuilder, Asks},
+    builder::Builder,
+    call::{Call, CallError, Pong},
+    command::Command,
+    dht::Dht,
+    endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, IntoArgs, Registration},
+    events::{Events, NodeEvent},
+    find::{FindError, Found, Query},
+    identity::Identity,
+    peers::{Peer, PeerRef, Peers, SwarmSeen},
+    presets::Preset,
+    progress::Progress,
+    target::{Target, TargetError},
+};
+
+/// A running node. Cheap to clone; clones are the same node. It stops when the last clone is dropped or
+/// [`Node::shutdown`] is called; only the latter says goodbye.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+/// A handle that does not keep the node running.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Inner>);
+
+impl WeakNode {
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) identity: Identity,
+    pub(crate) name: String,
+    pub(crate) ephemeral: bool,
+    pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) rpc: rpc::Client,
+    pub(crate) shared: Shared,
+    pub(crate) endpoints: Endpoints,
+}
+
+/// What the event loop writes and handles read.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) peers: Arc<Mutex<Peers>>,
+    pub(crate) progress: Arc<Mutex<Progress>>,
+    pub(crate) own: Arc<Mutex<Own>>,
+    pub(crate) changed: watch::Sender<u64>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) asks: Asks,
+    pub(crate) stopped: CancellationToken,
+}
+
+/// What this node says of itself.
+#[derive(Default)]
+pub(crate) struct Own {
+    pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) card: Option<Card>,
+    pub(crate) libp2p_peers: usize,
+    pub(crate) mdns: bool,
+    pub(crate) local: bool,
+}
+
+/// A poisoned lock means that a reader panicked between two whole updates; the data is good.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Tells all who wait for a condition to look again.
+    pub(crate) fn touch(&self) {
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
+
+/// Where discovery has looked, for error messages that help.
+#[derive(Debug, Clone, Default)]
+pub struct Looked {
+    /// Nodes found in this host's registry.
+    pub local: usize,
+    /// Whether the registry was read at all.
+    pub local_enabled: bool,
+    /// Whether multicast was used.
+    pub mdns_enabled: bool,
+    /// Interfaces other than loopback.
+    pub interfaces: Vec<String>,
+    /// Peers connected, of whatever swarm.
+    pub libp2p_peers: usize,
+    /// Bootstrap addresses given.
+    pub bootstrap: usize,
+    /// Those that did not work, with the reason.
+    pub bootstrap_failed: Vec<(String, String)>,
+    /// Names of swarms seen.
+    pub swarms_seen: Vec<String>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("name", &self.0.name).field("peer_id", &self.peer_id()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
+    /// Begins a node for an environment: [`presets::Lan`](crate::presets::Lan) is the usual one.
+    pub fn builder(preset: impl Preset) -> Builder {
+        preset.apply(Builder::new())
+    }
+
+    // Talking.
+
+    /// Calls an endpoint of a peer, given by name, id, unique prefix of an id, `cap:NAME`, `role:NAME` or address:
+    /// `let three: i64 = node.call("calculator", "sum", (1, 2)).await?`.
+    pub fn call<R: DeserializeOwned>(
+        &self,
+        target: impl Into<Target>,
+        endpoint: impl Into<String>,
+        args: impl IntoArgs,
+    ) -> Call<R> {
+        Call::new(self.clone(), target.into(), endpoint.into(), args.into_args())
+    }
+
+    /// Puts a question to all members of a swarm that take asks.
+    pub fn ask(&self, swarm: impl Into<String>, text: impl Into<String>) -> AskBuilder {
+        AskBuilder::new(self.clone(), swarm.into(), text.into())
+    }
+
+    /// Round trip to a peer's node, over the road calls take.
+    ///
+    /// # Errors
+    /// As for [`Node::call`].
+    pub async fn ping(&self, target: impl Into<Target>) -> Result<Pong, CallError> {
+        crate::call::ping(self, target.into()).await
+    }
+
+    /// What a peer publishes, asked of the peer itself.
+    ///
+    /// # Errors
+    /// As for [`Node::call`].
+    pub async fn methods(&self, target: impl Into<Target>) -> Result<Vec<EndpointInfo>, CallError> {
+        self.call(target, "_node.methods", ()).await
+    }
+
+    // Looking.
+
+    /// Members of this node's swarms whose card is known, by name.
+    pub fn peers(&self) -> Vec<Peer> {
+        lock(&self.0.shared.peers).snapshot(Instant::now())
+    }
+
+    /// Members of one swarm.
+    pub fn members(&self, swarm: &str) -> Vec<Peer> {
+        self.peers().into_iter().filter(|peer| peer.swarms.iter().any(|name| name == swarm)).collect()
+    }
+
+    /// One member, waited for while discovery goes on.
+    ///
+    /// # Errors
+    /// [`TargetError`]: unknown with near names, or ambiguous with the candidates.
+    pub async fn peer(&self, target: impl Into<Target>) -> Result<Peer, TargetError> {
+        crate::resolve::member(self, &target.into()).await
+    }
+
+    /// Members by capability, name, role or text, among the known ones and then in the DHT.
+    ///
+    /// # Errors
+    /// [`FindError`] when nothing can be looked up.
+    pub async fn find(&self, query: Query) -> Result<Vec<Found>, FindError> {
+        crate::find::find(self, query).await
+    }
+
+    /// Swarms seen on this host, on the network, and joined.
+    pub fn swarms_seen(&self) -> Vec<SwarmSeen> {
+        lock(&self.0.shared.peers).swarms_seen(!self.0.ephemeral, Instant::now())
+    }
+
+    /// Where discovery has looked so far.
+    pub fn looked(&self) -> Looked {
+        let progress = lock(&self.0.shared.progress).clone();
+        let own = lock(&self.0.shared.own);
+        Looked {
+            local: progress.local_found(),
+            local_enabled: own.local,
+            mdns_enabled: own.mdns,
+            interfaces: interfaces(),
+            libp2p_peers: own.libp2p_peers,
+            bootstrap: progress.bootstrap_count(),
+            bootstrap_failed: progress.bootstrap_failures(),
+            swarms_seen: self.swarms_seen().into_iter().filter(|s| !s.joined).map(|s| s.name).collect(),
+        }
+    }
+
+    /// Waits until the first round of discovery (this host, multicast, bootstrap addresses) is over, at most `limit`.
+    /// True if it is.
+    pub async fn discovered(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.clone().into_settled()).await.is_ok()
+    }
+
+    pub(crate) async fn into_settled(self) {
+        let mut changed = self.changed();
+        loop {
+            if lock(&self.0.shared.progress).settled(Instant::now()) {
+                return;
+            }
+            // Some of what settles it is only time passing.
+            let _ = tokio::time::timeout(Duration::from_millis(20), changed.changed()).await;
+        }
+    }
+
+    /// Waits until the members fulfil a condition, at most `limit`. True if they do.
+    pub async fn wait_until(&self, limit: Duration, condition: impl Fn(&[Peer]) -> bool) -> bool {
+        let mut changed = self.changed();
+        let wait = async {
+            while !condition(&self.peers()) {
+                if changed.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
+    }
+
+    /// Own values, providers and lookups in the DHT.
+    pub fn dht(&self) -> Dht {
+        Dht::new(self.clone())
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        Events::new(self.0.shared.events.subscribe())
+    }
+
+    // Being.
+
+    /// This node's id.
+    pub fn peer_id(&self) -> PeerId {
+        self.0.identity.peer_id()
+    }
+
+    /// This node's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Names of the swarms this node is in.
+    pub fn swarms(&self) -> Vec<String> {
+        self.0.swarms.iter().map(|(_, name)| name.to_string()).collect()
+    }
+
+    /// Addresses this node listens on.
+    pub fn listen_addrs(&self) -> Vec<Multiaddr> {
+        lock(&self.0.shared.own).listen.clone()
+    }
+
+    /// What this node tells others of itself; none before it has started.
+    pub fn card(&self) -> Option<Card> {
+        lock(&self.0.shared.own).card.clone()
+    }
+
+    /// Calls made and served so far, by road.
+    pub fn stats(&self) -> rpc::Stats {
+        self.0.rpc.stats()
+    }
+
+    /// Adds an endpoint while running. It goes when the registration is dropped; see [`Registration::detach`].
+    ///
+    /// # Errors
+    /// The name is taken, reserved, or not well formed.
+    pub fn register<A, R, H>(&self, endpoint: Endpoint, handler: H) -> Result<Registration, EndpointError>
+    where
+        H: Handler<A, R>,
+    {
+        let (endpoint, handler) = endpoint.with_handler(handler);
+        self.register_dyn(endpoint, handler)
+    }
+
+    /// Adds an endpoint whose types are known only at run time.
+    ///
+    /// # Errors
+    /// As for [`Node::register`].
+    pub fn register_dyn(
+        &self,
+        endpoint: Endpoint,
+        handler: Arc<dyn DynHandler>,
+    ) -> Result<Registration, EndpointError> {
+        self.0.endpoints.register(endpoint, handler)
+    }
+
+    /// Removes an endpoint; false if there was none.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.0.endpoints.unregister(name)
+    }
+
+    /// Says goodbye to the members, ends calls and asks under way, and stops. At most a second.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.0.commands.send(Command::Shutdown { done }).await.is_ok() {
+            let _ = ended.await;
+        }
+        self.0.shared.stopped.cancelled().await;
+    }
+
+    /// Waits until the node has stopped.
+    pub async fn stopped(&self) {
+        self.0.shared.stopped.cancelled().await;
+    }
+
+    // For the rooms of this crate.
+
+    pub(crate) fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        self.0.identity.signing_key()
+    }
+
+    pub(crate) fn asks(&self) -> &Asks {
+        &self.0.shared.asks
+    }
+
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.0.shared.changed.subscribe()
+    }
+
+    pub(crate) fn emit(&self, event: NodeEvent) {
+        // Nobody watches: fine.
+        let _ = self.0.shared.events.send(event);
+    }
+
+    pub(crate) fn reference(&self, peer: PeerId) -> PeerRef {
+        lock(&self.0.shared.peers).reference(peer)
+    }
+
+    pub(crate) fn known(&self, peer: &PeerId) -> Option<Peer> {
+        lock(&self.0.shared.peers).get(peer, Instant::now())
+    }
+
+    pub(crate) fn reachable(&self, swarm: &SwarmId) -> Vec<PeerId> {
+        lock(&self.0.shared.peers).reachable(swarm)
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        lock(&self.0.shared.progress).settled(Instant::now())
+    }
+
+    /// The id of a swarm this node is in, by name; the first one for an empty name.
+    pub(crate) fn swarm_id(&self, name: &str) -> Option<SwarmId> {
+        let wanted = |(_, known): &&(SwarmId, SwarmName)| name.is_empty() || known.as_str() == name;
+        self.0.swarms.iter().find(wanted).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
+        self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+    }
+
+    pub(crate) async fn send(&self, command: Command) -> bool {
+        self.0.commands.send(command).await.is_ok()
+    }
+
+    /// Delivers sealed mail to a peer.
+    pub(crate) async fn deliver(&self, peer: PeerId, sealed: Bytes) -> Result<MailAck, DeliverError> {
+        let (done, ended) = oneshot::channel();
+        let stopped = || DeliverError::Unacknowledged("the node is shutting down".into());
+        if !self.send(Command::Deliver { peer, sealed, done }).await {
+            return Err(stopped());
+        }
+        ended.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Keeps the connection to `peer` until the guard is dropped.
+    pub(crate) async fn hold(&self, peer: PeerId) -> Option<Hold> {
+        let (done, held) = oneshot::channel();
+        self.send(Command::Hold { peer, done }).await;
+        held.await.ok()
+    }
+
+    /// Connects to an address the user gave.
+    pub(crate) async fn connect(&self, addr: Multiaddr, limit: Duration) -> Result<PeerId, String> {
+        let (done, connected) = oneshot::channel();
+        self.send(Command::Connect { addr, done }).await;
+        let timeout = std::pin::pin!(tokio::time::sleep(limit));
+        match futures::future::select(connected, timeout).await {
+            Either::Left((Ok(outcome), _)) => outcome,
+            Either::Left((Err(_), _)) => Err("the node is shutting down".into()),
+            Either::Right(_) => Err(format!("no answer within {:.1} s", limit.as_secs_f64())),
+        }
+    }
+}
+
+/// Names of this host's interfaces other than loopback.
+fn interfaces() -> Vec<String> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut names: Vec<String> = all.into_iter().filter(|i| !i.is_loopback()).map(|i| i.name).collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,180 @@
+//! Whether the first round of looking around is over; pure.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+
+/// How long multicast may take to bring the first member: one round trip, and one repeated query that was lost.
+const MDNS_WAIT: Duration = Duration::from_millis(1_200);
+
+/// How long a node of this host may take to answer.
+const LOCAL_WAIT: Duration = Duration::from_millis(1_500);
+
+/// How long a bootstrap address may take: a handshake over a slow link and a retry.
+const BOOTSTRAP_WAIT: Duration = Duration::from_secs(10);
+
+/// A member that has just been greeted may name others, which take a moment to be greeted too.
+const INTRODUCTIONS: Duration = Duration::from_millis(60);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Bootstrap {
+    Trying,
+    Connected(PeerId),
+    Greeted,
+    Failed(String),
+}
+
+/// What is being tried and how it went.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    started: Instant,
+    mdns: bool,
+    local: HashSet<PeerId>,
+    local_found: usize,
+    bootstrap: BTreeMap<String, Bootstrap>,
+    members: usize,
+    last_member: Option<Instant>,
+    introduced: HashSet<PeerId>,
+}
+
+impl Progress {
+    pub(crate) fn new(mdns: bool, bootstrap: impl IntoIterator<Item = String>, now: Instant) -> Self {
+        Self {
+            started: now,
+            mdns,
+            local: HashSet::new(),
+            local_found: 0,
+            bootstrap: bootstrap.into_iter().map(|addr| (addr, Bootstrap::Trying)).collect(),
+            members: 0,
+            last_member: None,
+            introduced: HashSet::new(),
+        }
+    }
+
+    /// A node of this host is being dialled.
+    pub(crate) fn local(&mut self, peer: PeerId) {
+        if self.local.insert(peer) {
+            self.local_found += 1;
+        }
+    }
+
+    /// A member named by another is being dialled.
+    pub(crate) fn introduced(&mut self, peer: PeerId) {
+        self.introduced.insert(peer);
+    }
+
+    pub(crate) fn bootstrap_connected(&mut self, addr: &str, peer: PeerId) {
+        if let Some(state) = self.bootstrap.get_mut(addr).filter(|s| **s != Bootstrap::Greeted) {
+            *state = Bootstrap::Connected(peer);
+        }
+    }
+
+    pub(crate) fn bootstrap_failed(&mut self, addr: &str, reason: &str) {
+        if let Some(state @ (Bootstrap::Trying | Bootstrap::Failed(_))) = self.bootstrap.get_mut(addr) {
+            *state = Bootstrap::Failed(reason.to_owned());
+        }
+    }
+
+    /// `peer` has answered our hello, or cannot be reached; `member`: it shares a swarm with us.
+    pub(crate) fn done(&mut self, peer: &PeerId, member: bool, now: Instant) {
+        self.local.remove(peer);
+        self.introduced.remove(peer);
+        for state in self.bootstrap.values_mut() {
+            if *state == Bootstrap::Connected(*peer) {
+                *state = Bootstrap::Greeted;
+            }
+        }
+        if member {
+            self.members += 1;
+            self.last_member = Some(now);
+        }
+    }
+
+    pub(crate) fn settled(&self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.started);
+        let waiting = |s: &Bootstrap| matches!(s, Bootstrap::Trying | Bootstrap::Connected(_));
+        if elapsed < LOCAL_WAIT && !self.local.is_empty() {
+            return false;
+        }
+        if elapsed < BOOTSTRAP_WAIT && self.bootstrap.values().any(waiting) {
+            return false;
+        }
+        if let Some(last) = self.last_member {
+            let fresh = now.saturating_duration_since(last) < INTRODUCTIONS;
+            return elapsed >= LOCAL_WAIT || (self.introduced.is_empty() && !fresh);
+        }
+        !self.mdns || elapsed >= MDNS_WAIT
+    }
+
+    pub(crate) fn local_found(&self) -> usize {
+        self.local_found
+    }
+
+    pub(crate) fn bootstrap_failures(&self) -> Vec<(String, String)> {
+        let failed = |(addr, state): (&String, &Bootstrap)| match state {
+            Bootstrap::Failed(reason) => Some((addr.clone(), reason.clone())),
+            _ => None,
+        };
+        self.bootstrap.iter().filter_map(failed).collect()
+    }
+
+    pub(crate) fn bootstrap_count(&self) -> usize {
+        self.bootstrap.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn alone_without_network_is_settled_at_once() {
+        let t = Instant::now();
+        assert!(Progress::new(false, [], t).settled(t));
+    }
+
+    #[test]
+    fn multicast_gets_its_time_unless_a_member_is_there() {
+        let t = Instant::now();
+        let mut progress = Progress::new(true, [], t);
+        assert!(!progress.settled(t + ms(1_199)));
+        assert!(progress.settled(t + MDNS_WAIT));
+        let peer = PeerId::random();
+        progress.local(peer);
+        assert!(!progress.settled(t + ms(1_300)));
+        progress.done(&peer, true, t + ms(10));
+        assert!(progress.settled(t + ms(10) + INTRODUCTIONS));
+    }
+
+    #[test]
+    fn a_bootstrap_peer_must_greet_or_fail() {
+        let (t, peer) = (Instant::now(), PeerId::random());
+        let mut progress = Progress::new(false, ["a".to_owned(), "b".to_owned()], t);
+        assert!(!progress.settled(t));
+        progress.bootstrap_failed("b", "refused");
+        progress.bootstrap_connected("a", peer);
+        assert!(!progress.settled(t + ms(100)));
+        progress.done(&peer, true, t + ms(200));
+        assert!(progress.settled(t + ms(300)));
+        assert_eq!(progress.bootstrap_failures(), vec![("b".to_owned(), "refused".to_owned())]);
+    }
+
+    #[test]
+    fn members_named_by_members_are_waited_for_a_little() {
+        let (t, a, b) = (Instant::now(), PeerId::random(), PeerId::random());
+        let mut progress = Progress::new(false, [], t);
+        progress.local(a);
+        progress.done(&a, true, t);
+        progress.introduced(b);
+        assert!(!progress.settled(t + ms(500)));
+        progress.done(&b, false, t + ms(600));
+        assert!(progress.settled(t + ms(700)));
+    }
+}

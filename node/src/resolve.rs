@@ -1,0 +1,171 @@
+//! From what a person writes to a peer: waits while discovery goes on, then says why not.
+
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+use p2pnode_wire::ids::SwarmId;
+
+use crate::{
+    addr::BootstrapAddr,
+    call::{CallError, Pick, in_common},
+    command::Command,
+    node::{Node, lock},
+    peers::{Peer, PeerState},
+    target::{Candidate, Resolution, Target, TargetError},
+};
+
+/// How long a name is waited for after the first round of discovery: members still introduce each other.
+const AFTER_DISCOVERY: Duration = Duration::from_millis(300);
+
+/// How long a lookup of an unknown peer by id, or of a capability, in the DHT may take.
+const DHT_LOOKUP: Duration = Duration::from_secs(5);
+
+/// Time for a connection to an address that was given as the target.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Finds the peer that `target` means.
+pub(crate) async fn peer(node: &Node, target: &Target, pick: Pick, deadline: Instant) -> Result<PeerId, CallError> {
+    if let Some(addr) = target.address() {
+        return connect(node, addr, deadline).await;
+    }
+    Ok(wait(node, target, pick, deadline).await?)
+}
+
+/// The same for those who need only an id.
+pub(crate) async fn id(node: &Node, target: &Target) -> Result<PeerId, TargetError> {
+    wait(node, target, Pick::Rtt, Instant::now() + Duration::from_secs(10)).await
+}
+
+/// The same for those who need a member with its card.
+pub(crate) async fn member(node: &Node, target: &Target) -> Result<Peer, TargetError> {
+    let id = id(node, target).await?;
+    node.known(&id).ok_or_else(|| unknown(node, target))
+}
+
+async fn connect(node: &Node, addr: &BootstrapAddr, deadline: Instant) -> Result<PeerId, CallError> {
+    let left = deadline.saturating_duration_since(Instant::now()).min(CONNECT);
+    let reached = node.connect_any(addr, left).await;
+    reached.map_err(|reason| CallError::Target(TargetError::Unreachable { addr: addr.to_string(), reason }))
+}
+
+async fn wait(node: &Node, target: &Target, pick: Pick, deadline: Instant) -> Result<PeerId, TargetError> {
+    let mut changed = node.changed();
+    let mut give_up: Option<Instant> = None;
+    loop {
+        if let Some(found) = look(node, target, pick)? {
+            return Ok(found);
+        }
+        let now = Instant::now();
+        if give_up.is_none() && node.is_settled() {
+            if let Some(found) = look_far(node, target, deadline).await {
+                return Ok(found);
+            }
+            give_up = Some(now + AFTER_DISCOVERY);
+        }
+        if give_up.is_some_and(|at| at <= now) || deadline <= now {
+            return Err(unknown(node, target));
+        }
+        // Part of what ends the wait is only time passing.
+        let _ = tokio::time::timeout(Duration::from_millis(20), changed.changed()).await;
+    }
+}
+
+/// Among those known now.
+fn look(node: &Node, target: &Target, pick: Pick) -> Result<Option<PeerId>, TargetError> {
+    if target.is_self() {
+        return Ok(Some(node.peer_id()));
+    }
+    if let Some(id) = target.peer_id()
+        && (id == node.peer_id() || node.known(&id).is_some() || lock(&node.inner().shared.peers).is_connected(&id))
+    {
+        return Ok(Some(id));
+    }
+    let peers = node.peers();
+    let candidates: Vec<Candidate> = peers.iter().filter(|p| !p.ephemeral).map(candidate).collect();
+    match target.resolve(&candidates) {
+        Resolution::Found(ids) if ids.len() > 1 => Ok(Some(choose(&ids, &peers, pick))),
+        Resolution::Found(ids) => Ok(ids.first().copied()),
+        Resolution::Ambiguous(found) => Err(TargetError::Ambiguous { target: target.to_string(), candidates: found }),
+        Resolution::Unknown { .. } => Ok(None),
+    }
+}
+
+fn choose(ids: &[PeerId], peers: &[Peer], pick: Pick) -> PeerId {
+    let rtt = |id: &PeerId| {
+        let peer = peers.iter().find(|p| p.id == *id);
+        let online = peer.is_some_and(|p| p.state == PeerState::Online);
+        (!online, peer.and_then(|p| p.rtt).unwrap_or(Duration::MAX))
+    };
+    let best = match pick {
+        Pick::Rtt => ids.iter().min_by_key(|id| rtt(id)),
+        Pick::Random => ids.get(rand::random_range(0..ids.len())),
+    };
+    best.or(ids.first()).copied().unwrap_or_else(PeerId::random)
+}
+
+/// Beyond the neighbours: a peer by its id, a capability by its providers.
+async fn look_far(node: &Node, target: &Target, deadline: Instant) -> Option<PeerId> {
+    let left = deadline.saturating_duration_since(Instant::now()).min(DHT_LOOKUP);
+    if let Some(id) = target.peer_id() {
+        let near = tokio::time::timeout(left, node.dht().lookup(id)).await.ok()?.ok()?;
+        return near.iter().any(|(peer, _)| *peer == id).then_some(id);
+    }
+    let capability = target.capability()?;
+    // A search that failed has found nobody.
+    let _ = tokio::time::timeout(left, crate::find::by_capability(node, capability)).await;
+    look(node, target, Pick::Rtt).ok().flatten()
+}
+
+fn unknown(node: &Node, target: &Target) -> TargetError {
+    let peers = node.peers();
+    let candidates: Vec<Candidate> = peers.iter().filter(|p| !p.ephemeral).map(candidate).collect();
+    let near = match target.resolve(&candidates) {
+        Resolution::Unknown { near } => near,
+        _ => Vec::new(),
+    };
+    if candidates.is_empty() {
+        return TargetError::Nobody { target: target.to_string() };
+    }
+    TargetError::Unknown { target: target.to_string(), near }
+}
+
+pub(crate) fn candidate(peer: &Peer) -> Candidate {
+    Candidate {
+        id: peer.id,
+        name: peer.name.clone(),
+        role: peer.role.clone(),
+        swarms: peer.swarms.clone(),
+        capabilities: peer.capabilities.iter().map(|c| c.name.clone()).collect(),
+        rtt: peer.rtt,
+        state: peer.state,
+    }
+}
+
+/// The swarm in whose name a call to `peer` goes out.
+pub(crate) fn common_swarm(node: &Node, peer: &PeerId, target: &Target) -> Option<SwarmId> {
+    if let Some(name) = target.swarm() {
+        return node.swarm_id(name);
+    }
+    let ours: Vec<SwarmId> = node.inner().swarms.iter().map(|(id, _)| *id).collect();
+    in_common(&ours, &lock(&node.inner().shared.peers).swarms_of(peer))
+}
+
+impl Node {
+    /// Connects to any of the addresses that `addr` stands for.
+    pub(crate) async fn connect_any(&self, addr: &BootstrapAddr, limit: Duration) -> Result<PeerId, String> {
+        let addrs = addr.resolve().await.map_err(|e| format!("{addr}: {e}"))?;
+        let mut reasons = Vec::new();
+        for one in addrs {
+            match self.connect(one.clone(), limit).await {
+                Ok(peer) => return Ok(peer),
+                Err(reason) => reasons.push(format!("{one}: {reason}")),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// Starts a connection to a peer that discovery knows an address of.
+    pub(crate) async fn dial(&self, peer: PeerId) {
+        self.send(Command::Dial { peer }).await;
+    }
+}

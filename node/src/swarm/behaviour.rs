@@ -1,0 +1,15 @@
+use libp2p::swarm::{NetworkBehaviour, behaviour::toggle::Toggle};
+use p2pnode_behaviours::{discovery, gossip, hello, mail, rpc, upkeep};
+
+/// All protocols of a node.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    // First: it refuses connections before the others build handlers for them.
+    pub(crate) upkeep: upkeep::Behaviour,
+    pub(crate) hello: hello::Behaviour,
+    pub(crate) rpc: rpc::Behaviour,
+    pub(crate) mail: mail::Behaviour,
+    pub(crate) discovery: discovery::Behaviour,
+    /// Off in nodes that live for one command: they would only disturb the mesh.
+    pub(crate) gossip: Toggle<gossip::Behaviour>,
+}

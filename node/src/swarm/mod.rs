@@ -1,0 +1,8 @@
+//! What the Swarm is made of. The only place that derives a behaviour; only the event loop drives it.
+
+mod behaviour;
+mod transport;
+
+pub(crate) use behaviour::{Behaviour, BehaviourEvent};
+pub use transport::BoxedTransport;
+pub(crate) use transport::build as build_transport;
