@@ -251,8 +251,8 @@ impl Peers {
         }
         if entry.ephemeral {
             let reference = self.reference(*peer);
-            self.entries.remove(peer);
-            return Some(Change::Left(reference));
+            let shown = self.entries.remove(peer).is_some_and(|e| e.card.is_some());
+            return shown.then_some(Change::Left(reference));
         }
         if !broken {
             entry.recheck = Some(now + RECHECK_AFTER);
@@ -394,7 +394,7 @@ impl Peers {
 
     /// Members of `swarm` whose card is known and who are not offline.
     pub(crate) fn reachable(&self, swarm: &SwarmId) -> Vec<PeerId> {
-        let in_swarm = self.entries.iter().filter(|(_, e)| e.swarms.contains(swarm));
+        let in_swarm = self.entries.iter().filter(|(_, e)| e.card.is_some() && e.swarms.contains(swarm));
         in_swarm.filter(|(_, e)| e.state != PeerState::Offline && !e.ephemeral).map(|(peer, _)| *peer).collect()
     }
 

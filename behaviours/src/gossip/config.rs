@@ -19,11 +19,11 @@ pub struct Config {
     pub queue: usize,
     /// Swarms a peer may be in. Default 32.
     pub swarms_per_peer: usize,
-    /// What one neighbour may bring of everybody's events together.
+    /// What one neighbour may bring of everybody's events together. Default 500 a second, 2,000 at once.
     pub per_source: Budget,
-    /// What one author may publish; more is not passed on.
+    /// What one author may publish; more is not passed on. Default 20 events a second, 100 at once, and 1 MiB.
     pub per_author: Budget,
-    /// What this node publishes; more is sent later.
+    /// What this node publishes; more is sent later. Default a little less than `per_author`.
     pub own: Budget,
     /// Events of this node waiting to be sent; more are refused. Default 1,024.
     pub outbox: usize,
@@ -45,6 +45,10 @@ pub struct Budget {
     pub bytes_burst: f64,
 }
 
+/// What this node sends stays below what others take from one author: on its way a stream of events bunches up, and what
+/// is over the limit then would be lost. The difference allows for a second of delay.
+const OWN: Budget = Budget { events: 18.0, burst: 80.0, bytes: 0.9 * MIB, bytes_burst: 5.5 * MIB };
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// 20 events and 1 MiB per second, 100 events and 7 MiB at once (100 of the largest events).
@@ -62,7 +66,7 @@ impl Default for Config {
             // A neighbour brings the events of everybody: one question to a hundred nodes makes hundreds of answers.
             per_source: Budget { events: 500.0, burst: 2_000.0, bytes: 8.0 * MIB, bytes_burst: 32.0 * MIB },
             per_author: AUTHOR,
-            own: AUTHOR,
+            own: OWN,
             outbox: 1_024,
             await_verdict: false,
         }

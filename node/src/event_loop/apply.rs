@@ -1,6 +1,6 @@
 //! Commands of handles.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -102,7 +102,9 @@ impl EventLoop {
         self.publish_leave();
         let connected: Vec<PeerId> = self.setup.swarm.connected_peers().copied().collect();
         lock(&self.setup.shared.own).libp2p_peers = connected.len();
-        self.goodbye = Some((Instant::now() + GOODBYE, vec![done]));
+        // A guest has nothing to say: whatever had to be delivered was acknowledged.
+        let patience = if self.setup.ephemeral { Duration::ZERO } else { GOODBYE };
+        self.goodbye = Some((Instant::now() + patience, vec![done]));
     }
 
     pub(super) fn dht_ready(&self) -> Result<(), DhtError> {

@@ -64,7 +64,8 @@ impl Behaviour {
         {
             return;
         }
-        let itself = matches!(event.error, DialError::LocalPeerId { .. });
+        // The swarm strikes out its own listen addresses; a dial of nothing else has none left.
+        let itself = matches!(event.error, DialError::LocalPeerId { .. } | DialError::NoAddresses);
         let failed = self.state.failed(index, itself, now, &mut rand::rng());
         if let Some((addr, failures)) = failed {
             let (addr, reason) = (addr.clone(), crate::upkeep::describe(event.error));

@@ -26,8 +26,10 @@ async fn a_bare_address_is_dialled_until_somebody_is_there() {
     assert_eq!(first, (addr.clone(), peer), "and now its id is known");
     assert!(swarms[0].behaviour().addresses().all(|(_, connected)| connected));
 
-    let lost = Instant::now();
     let other = *swarms[0].local_peer_id();
+    let both = testing::until(&mut swarms, LIMIT, |swarms, _| swarms[1].is_connected(&other).then_some(()));
+    both.await.expect("connected");
+    let lost = Instant::now();
     swarms[1].disconnect_peer_id(other).expect("connected");
     let again = testing::until(&mut swarms, LIMIT, |_, event| reached(event)).await;
     assert_eq!(again, Some((addr, peer)));

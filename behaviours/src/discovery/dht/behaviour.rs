@@ -412,8 +412,8 @@ impl Behaviour {
 
     fn progressed(&mut self, id: QueryId, result: kad::QueryResult, last: bool) {
         match result {
-            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) => {
-                self.found_providers(id, providers, last);
+            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { key, providers })) => {
+                self.found_providers(id, &key, providers, last);
             }
             kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(found))) => self.found_value(id, found),
             kad::QueryResult::GetClosestPeers(result) => {
@@ -428,23 +428,26 @@ impl Behaviour {
         }
     }
 
-    fn found_providers(&mut self, id: QueryId, providers: HashSet<PeerId>, last: bool) {
+    fn found_providers(&mut self, id: QueryId, key: &RecordKey, providers: HashSet<PeerId>, last: bool) {
         let Some(Query::Providers { token, seen }) = self.queries.get_mut(&id) else { return };
         let token = *token;
         let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
         news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
         seen.extend(news.iter().copied());
-        let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer))).collect();
+        let kept = self.kad.store_mut().providers(key);
+        let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer, &kept))).collect();
         if !providers.is_empty() || last {
             self.events.push_back(Output::Providers { token, providers, last });
         }
     }
 
     /// What lookups under way and the table know of `peer`: kad tells it to nobody but a dial, and forgets it after.
-    fn addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+    fn addresses(&mut self, peer: PeerId, kept: &[kad::ProviderRecord]) -> Vec<Multiaddr> {
         let connection = ConnectionId::new_unchecked(0);
         let known = self.kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
         let mut known = known.unwrap_or_default();
+        let here = kept.iter().filter(|record| record.provider == peer);
+        known.extend(here.flat_map(|record| record.addresses.iter().cloned()));
         known.sort_unstable();
         known.dedup();
         known.truncate(crate::upkeep::book::MAX_PER_PEER);

@@ -1,0 +1,86 @@
+//! `p2pnode call`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::value::{count, duration, pair};
+
+/// How stdin is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stdin {
+    /// JSON arguments: a list is positional, an object is named, anything else is one argument.
+    Json,
+    /// The same in MessagePack.
+    Msgpack,
+    /// The bytes as one argument.
+    Raw,
+}
+
+/// Which peer is taken where several match.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pick {
+    /// The nearest by round-trip time.
+    #[default]
+    Rtt,
+    /// Any.
+    Random,
+}
+
+/// Call an endpoint of a peer and print its result
+#[derive(Debug, Clone, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+Examples:
+  p2pnode call calculator sum 1 2
+  p2pnode call cap:resize image.resize @in.png -k width=320 --out out.png
+
+TARGET is a name, name@swarm, cap:X, role:X, an id or a prefix of it, host:port or a multiaddr.
+
+An argument is JSON if it parses as JSON, the bytes of a file if it begins with @, else text. \
+What begins with a dash and is no number goes after `--`.
+
+Exits: 5 no such endpoint or name, 6 nobody there, 3 known but unreachable, 7 the handler failed."
+)]
+pub(crate) struct Call {
+    /// Whom to call
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+
+    /// What to call
+    #[arg(value_name = "ENDPOINT", required_unless_present = "list")]
+    pub(crate) endpoint: Option<String>,
+
+    /// Arguments by position
+    #[arg(value_name = "ARG")]
+    pub(crate) args: Vec<String>,
+
+    /// Argument by name (repeatable)
+    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) named: Vec<(String, String)>,
+
+    /// Read more arguments from stdin
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) stdin: Option<Stdin>,
+
+    /// List what the peer offers
+    #[arg(long, conflicts_with_all = ["endpoint", "args", "named", "stdin", "out", "repeat"])]
+    pub(crate) list: bool,
+
+    /// Write the result to a file; `-` is stdout, byte for byte
+    #[arg(long, value_name = "FILE", conflicts_with = "repeat")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Which peer to take if several match
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) pick: Pick,
+
+    /// Call this many times
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) repeat: Option<u32>,
+
+    /// Pause between repeated calls [default: 1s]
+    #[arg(long, value_name = "DUR", value_parser = duration, requires = "repeat")]
+    pub(crate) interval: Option<Duration>,
+}

@@ -1,0 +1,49 @@
+//! `p2pnode dht`: the distributed hash table by hand.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Read and write the distributed hash table
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode dht put motd \"meeting at ten\"
+  p2pnode dht providers cap:code-review --swarm garden")]
+pub(crate) struct Dht {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do with the table.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Verb {
+    /// Store a small signed value and print the key to read it with
+    Put {
+        /// Name of the value
+        name: String,
+        /// The value; `@FILE` takes the bytes of a file, `-` those of stdin
+        value: String,
+    },
+    /// Read a value
+    Get {
+        /// Owner's id and name of the value, as `dht put` printed them
+        #[arg(value_name = "PEER/NAME")]
+        key: String,
+        /// Write the bytes to a file; `-` is stdout, byte for byte
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List who has announced something: swarm:NAME, cap:NAME or name:NAME
+    Providers {
+        /// What was announced
+        key: String,
+    },
+    /// List the nodes nearest to an id
+    Lookup {
+        /// Full id of a peer
+        #[arg(value_name = "PEER")]
+        peer: String,
+    },
+}

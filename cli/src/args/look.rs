@@ -1,0 +1,129 @@
+//! `p2pnode peers`, `members`, `swarms`, `find`: who is there.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::value::{count, duration};
+
+/// Order of a list of peers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// By name.
+    #[default]
+    Name,
+    /// Nearest first.
+    Rtt,
+    /// Most recently seen first.
+    Seen,
+}
+
+/// Filters and shape shared by the lists of peers.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Listing {
+    /// Only peers with this capability (repeatable: with all of them)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cap: Vec<String>,
+
+    /// Only peers with this role
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+
+    /// Only peers whose name fits; `*` and `?` are wild
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) name: Option<String>,
+
+    /// Only peers that are online
+    #[arg(long)]
+    pub(crate) online: bool,
+
+    /// Also nodes that live for one command only
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Order
+    #[arg(long, value_name = "BY", value_enum, default_value_t)]
+    pub(crate) sort: Sort,
+
+    /// Print only ids, one per line
+    #[arg(long)]
+    pub(crate) ids: bool,
+
+    /// Keep all columns and do not shorten, however narrow the terminal is
+    #[arg(long)]
+    pub(crate) wide: bool,
+}
+
+/// List the peers that can be seen from here
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode peers
+  p2pnode peers --cap pytest --sort rtt --ids")]
+pub(crate) struct Peers {
+    /// Filters and shape.
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// List the peers of one swarm
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode members garden
+  p2pnode members garden --online --json")]
+pub(crate) struct Members {
+    /// Which swarm
+    #[arg(value_name = "SWARM")]
+    pub(crate) swarm: Option<String>,
+
+    /// Filters and shape.
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// List the swarms that can be seen from here
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode swarms
+  p2pnode swarms --scan 5s --json")]
+pub(crate) struct Swarms {
+    /// How long to look around
+    #[arg(long, value_name = "DUR", value_parser = duration, default_value = "1.5s")]
+    pub(crate) scan: Duration,
+}
+
+/// Find nodes through the directory, also those that are no neighbours
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode find --cap code-review --swarm garden
+  p2pnode find \"reviews rust\"
+
+Exit 5 if nobody fits.")]
+pub(crate) struct Find {
+    /// Words to look for in names, descriptions and capabilities
+    #[arg(value_name = "WORDS")]
+    pub(crate) text: Option<String>,
+
+    /// Only nodes with this capability
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cap: Option<String>,
+
+    /// Only nodes with this name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Only nodes with this role
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+
+    /// At most this many
+    #[arg(long, value_name = "N", value_parser = count, default_value = "20")]
+    pub(crate) limit: u32,
+
+    /// Keep all columns and do not shorten, however narrow the terminal is
+    #[arg(long)]
+    pub(crate) wide: bool,
+}

@@ -1,0 +1,206 @@
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn words(line: &[&str]) -> Vec<OsString> {
+    std::iter::once("p2pnode").chain(line.iter().copied()).map(OsString::from).collect()
+}
+
+fn run(line: &[&str]) -> Cli {
+    match parse(&words(line)) {
+        Parsed::Run(cli) => *cli,
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+fn wrong(line: &[&str]) -> (String, &'static str) {
+    match parse(&words(line)) {
+        Parsed::Wrong(error, verb) => {
+            assert_eq!(error.exit(), 2, "{line:?}");
+            (error.to_text(crate::output::style::Style::plain()), verb)
+        }
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+fn shown(line: &[&str]) -> String {
+    match parse(&words(line)) {
+        Parsed::Show(text) | Parsed::NoVerb(text) => anstream::adapter::strip_str(&text).to_string(),
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn clap_finds_no_fault() {
+    help::root().debug_assert();
+}
+
+#[test]
+fn every_verb_stands_in_one_group() {
+    let mut grouped: Vec<&str> = help::GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+    grouped.sort_unstable();
+    let tree = Cli::command();
+    let mut verbs: Vec<&str> = tree.get_subcommands().map(clap::Command::get_name).collect();
+    verbs.sort_unstable();
+    assert_eq!(grouped, verbs);
+}
+
+#[test]
+fn help_is_grouped_and_ends_with_the_first_success() {
+    let expected_head = format!(
+        "\
+p2pnode {}: a serverless swarm for agents, tools and services
+
+Usage: p2pnode [OPTIONS] VERB [ARGS]
+
+Run:
+  up           Start a node here and serve until Ctrl-C
+  wait         Wait until something is there
+
+Swarm:
+  swarms       List the swarms that can be seen from here
+  members      List the peers of one swarm
+
+Look:
+  peers        List the peers that can be seen from here
+  find         Find nodes through the directory, also those that are no neighbours
+  ping         Measure the round trip to a peer and show the path
+
+Talk:
+  ask          Ask a swarm, or one peer; acks and replies stream in
+  call         Call an endpoint of a peer and print its result
+
+Observe:
+  dht          Read and write the distributed hash table
+
+Tooling:
+  id           Show, make, save and restore the identity of a profile
+  completions  Print a completion script: bash, zsh, fish, elvish or powershell
+  version      Print the version
+",
+        env!("CARGO_PKG_VERSION")
+    );
+    let expected_tail = "\
+First success, in two terminals:
+  p2pnode up garden --demo
+  p2pnode ask garden \"who is there?\"";
+    for line in [&["-h"][..], &["--help"], &["help"], &[]] {
+        let text = shown(line);
+        assert!(text.starts_with(&expected_head), "{line:?}:\n{text}");
+        assert!(text.trim_end().ends_with(expected_tail), "{line:?}:\n{text}");
+    }
+}
+
+fn example(line: &str, verb: &str) -> bool {
+    line.starts_with("  ") && !line.starts_with("   ") && (line.contains(&format!("p2pnode {verb}")))
+}
+
+#[test]
+fn short_help_fits_a_screen_and_long_help_names_the_variables() {
+    assert!(shown(&["-h"]).lines().count() <= 50, "{}", shown(&["-h"]));
+    let long = shown(&["--help"]);
+    for name in ["P2PNODE_SWARM", "P2PNODE_TIMEOUT", "P2PNODE_JSON", "P2PNODE_HOME", "P2PNODE_LOG", "P2PNODE_COLOR"] {
+        assert!(long.contains(name), "{name}");
+    }
+    for verb in ["up", "ask", "call", "peers", "members", "swarms", "find", "ping", "wait", "dht", "id"] {
+        assert!(
+            shown(&[verb, "-h"]).lines().filter(|line| example(line, verb)).count() >= 2,
+            "{verb} lacks two examples"
+        );
+    }
+}
+
+#[test]
+fn no_arguments_is_the_help_as_an_error() {
+    assert!(matches!(parse(&words(&[])), Parsed::NoVerb(_)));
+    let (text, _) = wrong(&["--json"]);
+    assert!(text.contains("no verb given"), "{text}");
+}
+
+#[test]
+fn ask_with_and_without_swarm() {
+    let ask = |line: &[&str]| match run(line).verb {
+        Verb::Ask(ask) => (ask.swarm().map(str::to_owned), ask.text().to_owned()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ask(&["ask", "garden", "hi"]), (Some("garden".into()), "hi".into()));
+    assert_eq!(ask(&["ask", "hi"]), (None, "hi".into()));
+    assert_eq!(ask(&["ask", "-"]), (None, "-".into()));
+    assert_eq!(ask(&["ask", "garden", "--json", "hi"]), (Some("garden".into()), "hi".into()));
+    assert_eq!(ask(&["ask", "--first", "hi"]), (None, "hi".into()));
+    assert_eq!(
+        ask(&["ask", "garden", "--", "-v is not an option"]),
+        (Some("garden".into()), "-v is not an option".into())
+    );
+    assert_eq!(run(&["-s", "ops", "ask", "hi"]).global.swarm.as_deref(), Some("ops"));
+    wrong(&["ask", "garden", "hi", "there"]);
+    let (text, verb) = wrong(&["ask"]);
+    assert_eq!(verb, "ask");
+    assert!(text.contains("TEXT") && text.contains("p2pnode ask garden \"who is there?\""), "{text}");
+}
+
+#[test]
+fn call_keeps_numbers_and_options_apart() {
+    let Cli { global, verb: Verb::Call(call) } = run(&["call", "calc", "sum", "-1", "2.5", "--json", "-k", "c=3"])
+    else {
+        panic!("no call")
+    };
+    assert!(global.json);
+    assert_eq!(call.args, ["-1", "2.5"]);
+    assert_eq!(call.named, [("c".to_owned(), "3".to_owned())]);
+    assert!(matches!(run(&["call", "calc", "--list"]).verb, Verb::Call(_)));
+    let (text, _) = wrong(&["call", "calc"]);
+    assert!(text.contains("ENDPOINT"), "{text}");
+    wrong(&["call", "calc", "sum", "--list"]);
+}
+
+#[test]
+fn unknown_words_get_a_hint() {
+    let (text, _) = wrong(&["aks", "garden", "hi"]);
+    assert!(text.starts_with("error: there is no verb \"aks\"") && text.contains("did you mean \"ask\"?"), "{text}");
+    let (text, verb) = wrong(&["dht", "gte", "x"]);
+    assert!(text.contains("did you mean \"get\"?") && text.contains("p2pnode dht get --help"), "{text}");
+    assert_eq!(verb, "dht");
+    let (text, _) = wrong(&["ask", "--frist", "hi"]);
+    assert!(text.contains("--first"), "{text}");
+    let (text, _) = wrong(&["wibble"]);
+    assert!(!text.contains("did you mean"), "{text}");
+    let (text, _) = wrong(&["ask", "hi", "--timeout", "soon"]);
+    assert!(text.contains("`soon` is no duration"), "{text}");
+}
+
+#[test]
+fn what_conflicts_is_refused() {
+    wrong(&["ask", "hi", "--first", "--replies", "2"]);
+    wrong(&["ask", "hi", "--replies", "0"]);
+    wrong(&["up", "garden", "--port", "9", "--listen", "/ip4/127.0.0.1/tcp/9"]);
+    wrong(&["up", "garden", "--port", "99999"]);
+    wrong(&["up", "garden", "--serve", "nameonly"]);
+    wrong(&["peers", "-q", "-v"]);
+}
+
+#[test]
+fn up_takes_many_of_most_things() {
+    let line =
+        ["up", "garden", "ops", "--cap", "a=does a", "--cap", "b", "--serve", "x=cat -n", "--bootstrap", "h:1,[::1]"];
+    let Cli { global, verb: Verb::Up(up) } = run(&line) else { panic!("no up") };
+    assert_eq!(up.swarms, ["garden", "ops"]);
+    assert_eq!(up.cap, ["a=does a", "b"]);
+    assert_eq!(up.serve, [("x".to_owned(), "cat -n".to_owned())]);
+    assert_eq!(global.bootstrap, ["h:1", "[::1]"]);
+}
+
+#[test]
+fn a_limit_given_to_up_counts() {
+    assert_eq!(run(&["up", "garden", "-t", "2s"]).global.timeout, Some(std::time::Duration::from_secs(2)));
+    assert_eq!(run(&["-t", "2s", "up", "garden"]).global.timeout, Some(std::time::Duration::from_secs(2)));
+}
+
+#[test]
+fn completions_for_all_shells() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut tree(), "p2pnode", &mut script);
+        assert!(String::from_utf8(script).unwrap().contains("members"), "{shell}");
+    }
+}

@@ -1,0 +1,208 @@
+//! `p2pnode ask`: acks and replies stream in, the exit code tells whether anybody answered.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use p2pnode::{AskBuilder, AskEvent, AskOutcome, Asked, ConversationId, value::to_json};
+use serde_json::{Value, json};
+
+use crate::{
+    args::ask::Ask,
+    connect::{self, Session, Want},
+    context::Ctx,
+    error::{CliError, exit, node},
+    input,
+    output::{
+        asked::Screen,
+        json::millis,
+        peers::reference,
+        render::{quote, seconds},
+    },
+};
+
+/// Waiting for the first ack: somebody far away needs longer.
+const WAIT_FIRST: Duration = Duration::from_secs(2);
+const WAIT_FIRST_FAR: Duration = Duration::from_secs(10);
+
+/// Asks, and tells what comes.
+pub(super) async fn run(ctx: &Ctx, args: Ask) -> Result<u8, CliError> {
+    let outcome = asked(ctx, &args).await;
+    match outcome {
+        Err(error) if ctx.out.is_json() && error.exit() != 0 => {
+            summary(ctx, None, None, Some(&error))?;
+            Ok(error.exit())
+        }
+        other => other,
+    }
+}
+
+async fn asked(ctx: &Ctx, args: &Ask) -> Result<u8, CliError> {
+    let text = ctx.guard(None, input::text(args.text())).await?;
+    let context = input::context(&args.context)?;
+    connect::with(ctx, Want::One(args.swarm()), None, async |session| {
+        let asked = question(ctx, session, args, &text, context).await?;
+        follow(ctx, session, args, &text, asked).await
+    })
+    .await
+}
+
+/// The question with all its rules.
+async fn question(
+    ctx: &Ctx,
+    session: &Session,
+    args: &Ask,
+    text: &str,
+    context: Vec<(String, rmpv::Value)>,
+) -> Result<Asked, CliError> {
+    let mut ask: AskBuilder = session.node().ask(session.swarm(), text).wait_first(wait_first(session, args));
+    for (key, value) in context {
+        ask = ask.context(key, value);
+    }
+    if let Some(limit) = ctx.left(None) {
+        ask = ask.timeout(limit);
+    }
+    if let Some(replies) = args.wanted_early() {
+        ask = ask.replies(replies);
+    }
+    if let Some(linger) = args.linger {
+        ask = ask.linger(linger);
+    }
+    Ok(ask.await?)
+}
+
+fn wait_first(session: &Session, args: &Ask) -> Duration {
+    args.wait_first.unwrap_or(if session.is_far() { WAIT_FIRST_FAR } else { WAIT_FIRST })
+}
+
+/// Tells what comes until the ask is over.
+async fn follow(ctx: &Ctx, session: &Session, args: &Ask, text: &str, mut asked: Asked) -> Result<u8, CliError> {
+    let conversation = asked.conversation();
+    if ctx.out.is_json() {
+        let line = json!({"conversation": conversation.to_string(), "swarm": session.swarm()});
+        ctx.out.event("asked", line)?;
+    }
+    let mut screen = Screen::new(&ctx.out, args.raw);
+    let told = tell_all(ctx, &mut screen, &mut asked).await;
+    asked.close();
+    let outcome = asked.outcome().await.ok_or_else(|| CliError::internal("the node has stopped"))?;
+    told?;
+    let error = ctx.stop.code().map(CliError::interrupted).or_else(|| judge(session, args, text, &outcome));
+    conclude(ctx, &screen, conversation, &outcome, error)
+}
+
+async fn tell_all(ctx: &Ctx, screen: &mut Screen<'_>, asked: &mut Asked) -> Result<(), CliError> {
+    loop {
+        let event = tokio::select! {
+            event = asked.next() => event,
+            _ = ctx.stop.requested() => None,
+        };
+        let Some(event) = event else { return Ok(()) };
+        if ctx.out.is_json() {
+            let (kind, fields) = event_json(&event);
+            ctx.out.event(kind, fields)?;
+        } else {
+            screen.tell(&event)?;
+        }
+    }
+}
+
+/// What is wrong with how it ended, if anything is.
+fn judge(session: &Session, args: &Ask, text: &str, outcome: &AskOutcome) -> Option<CliError> {
+    let wanted = args.wanted();
+    match outcome.replies {
+        0 if outcome.failures > 0 => Some(CliError::new(
+            "handler_failed",
+            exit::REMOTE,
+            format!("all who tried have failed ({})", outcome.failures),
+        )),
+        0 => Some(nobody(session, text, outcome)),
+        replies if replies < wanted => {
+            Some(CliError::new("partial", exit::PARTIAL, format!("{replies} of {wanted} replies")).retryable(true))
+        }
+        _ => None,
+    }
+}
+
+fn nobody(session: &Session, text: &str, outcome: &AskOutcome) -> CliError {
+    let swarm = session.swarm();
+    let took = seconds(outcome.elapsed);
+    let message = match (outcome.acks, outcome.declined) {
+        (0, 0) => format!("nobody in swarm \"{swarm}\" answered within {took}"),
+        (0, declined) => format!("nobody in swarm \"{swarm}\" took it: {declined} declined"),
+        (acks, _) => {
+            let message = format!("{acks} in swarm \"{swarm}\" acked, but nobody replied within {took}");
+            return CliError::new("no_reply", exit::NO_REPLY, message).retryable(true);
+        }
+    };
+    node::nobody(session.node(), swarm, message, |near| format!("p2pnode ask {near} {}", quote(text)))
+}
+
+/// The last lines.
+fn conclude(
+    ctx: &Ctx,
+    screen: &Screen<'_>,
+    conversation: ConversationId,
+    outcome: &AskOutcome,
+    error: Option<CliError>,
+) -> Result<u8, CliError> {
+    if ctx.out.is_json() {
+        summary(ctx, Some(conversation), Some(outcome), error.as_ref())?;
+        return Ok(error.map_or(0, |error| error.exit()));
+    }
+    let told = outcome.replies + outcome.failures > 0;
+    if told {
+        screen.sum(conversation, outcome);
+    }
+    match error {
+        // The lines above have told it already.
+        Some(error) if told && error.exit() == exit::REMOTE => Ok(error.exit()),
+        Some(error) => Err(error),
+        None => Ok(0),
+    }
+}
+
+/// The last line for programs, however it ended.
+fn summary(
+    ctx: &Ctx,
+    conversation: Option<ConversationId>,
+    outcome: Option<&AskOutcome>,
+    error: Option<&CliError>,
+) -> Result<(), CliError> {
+    let mut line = json!({
+        "command": ctx.verb,
+        "ok": error.is_none(),
+        "exit": error.map_or(0, CliError::exit),
+        "acks": outcome.map_or(0, |outcome| outcome.acks),
+        "replies": outcome.map_or(0, |outcome| outcome.replies),
+        "failures": outcome.map_or(0, |outcome| outcome.failures),
+        "declined": outcome.map_or(0, |outcome| outcome.declined),
+        "elapsed_ms": millis(outcome.map_or(ctx.started.elapsed(), |outcome| outcome.elapsed)),
+    });
+    if let Some(conversation) = conversation {
+        line["conversation"] = json!(conversation.to_string());
+    }
+    if let Some(error) = error {
+        line["error"] = error.to_json();
+    }
+    ctx.out.event("summary", line)
+}
+
+fn event_json(event: &AskEvent) -> (&'static str, Value) {
+    match event {
+        AskEvent::Ack { peer, elapsed } => ("ack", json!({"peer": reference(peer), "elapsed_ms": millis(*elapsed)})),
+        AskEvent::Progress { peer, text, elapsed } => {
+            ("progress", json!({"peer": reference(peer), "text": text, "elapsed_ms": millis(*elapsed)}))
+        }
+        AskEvent::Reply { peer, result, elapsed } => {
+            ("reply", json!({"peer": reference(peer), "result": to_json(result), "elapsed_ms": millis(*elapsed)}))
+        }
+        AskEvent::Failed { peer, error, elapsed } => {
+            let error = CliError::from(error.clone()).to_json();
+            ("failed", json!({"peer": reference(peer), "error": error, "elapsed_ms": millis(*elapsed)}))
+        }
+        AskEvent::Declined { peer, elapsed } => {
+            ("declined", json!({"peer": reference(peer), "elapsed_ms": millis(*elapsed)}))
+        }
+        _ => ("other", json!({})),
+    }
+}

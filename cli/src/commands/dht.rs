@@ -1,0 +1,148 @@
+//! `p2pnode dht`: the distributed hash table by hand.
+
+use std::{path::Path, time::Duration};
+
+use p2pnode::{
+    ErrorCode, PeerId,
+    wire::{ids::SwarmId, key},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::dht::{Dht, Verb},
+    connect::{self, Session, Want},
+    context::Ctx,
+    error::CliError,
+    input,
+    output::{asked::body, json::bytes, render::count},
+};
+
+/// Without `--timeout`.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Does one of the four.
+pub(super) async fn run(ctx: &Ctx, args: Dht) -> Result<(), CliError> {
+    match args.verb {
+        Verb::Put { name, value } => put(ctx, &name, &value).await,
+        Verb::Get { key, out } => get(ctx, &key, out.as_deref()).await,
+        Verb::Providers { key } => providers(ctx, &key).await,
+        Verb::Lookup { peer } => lookup(ctx, &peer).await,
+    }
+}
+
+/// Looks around first: without anybody there is no table.
+async fn with<T>(
+    ctx: &Ctx,
+    want: Want<'_>,
+    work: impl AsyncFnOnce(&Session) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    connect::with(ctx, want, None, async |session| {
+        let work = async {
+            session.discovered().await;
+            work(session).await
+        };
+        ctx.guard(Some(TIMEOUT), work).await
+    })
+    .await
+}
+
+async fn put(ctx: &Ctx, name: &str, value: &str) -> Result<(), CliError> {
+    let data = match (value, value.strip_prefix('@')) {
+        ("-", _) => ctx.guard(None, input::stdin()).await?,
+        (_, Some(path)) => input::file(Path::new(path))?,
+        (value, None) => value.as_bytes().to_vec(),
+    };
+    if name.is_empty() || name.contains('/') {
+        return Err(CliError::usage(format!("\"{name}\" cannot be the name of a value: it is empty or holds a slash")));
+    }
+    with(ctx, Want::All(None), async |session| {
+        let nodes = session.node().dht().put(name, data.into()).await?;
+        let key = format!("{}/{name}", session.node().peer_id());
+        let stored = count(nodes, "node", "nodes");
+        ctx.out
+            .say(&format!("stored on {stored}, signed with a key of this command only: nobody can change it any more"));
+        ctx.answer(json!({"key": key, "nodes": nodes}), session.meta(), || key.clone())
+    })
+    .await
+}
+
+async fn get(ctx: &Ctx, key: &str, out: Option<&Path>) -> Result<(), CliError> {
+    if !key.contains('/') {
+        return Err(CliError::usage(format!("\"{key}\" is not PEER/NAME, as `dht put` prints it")));
+    }
+    with(ctx, Want::All(None), async |session| {
+        let found = session.node().dht().get(key).await?;
+        let text = std::str::from_utf8(&found.body).ok();
+        if let Some(file) = out {
+            return save(ctx, &found.body, file);
+        }
+        let value = text.map_or_else(|| bytes(&found.body), Value::from);
+        let data = json!({
+            "owner": found.owner.to_string(), "name": found.name, "seq": found.seq, "value": value,
+            "from": found.from.map(|peer| peer.to_string()),
+        });
+        ctx.answer(data, session.meta(), || {
+            let value = text.map_or_else(|| rmpv::Value::Binary(found.body.to_vec()), rmpv::Value::from);
+            body(&value)
+        })
+    })
+    .await
+}
+
+fn save(ctx: &Ctx, data: &[u8], file: &Path) -> Result<(), CliError> {
+    if file == Path::new("-") && !ctx.out.is_json() {
+        return ctx.out.bytes(data);
+    }
+    let shown = file.display().to_string();
+    std::fs::write(file, data).map_err(|error| CliError::io(&shown, &error))?;
+    ctx.answer(json!({"file": shown, "bytes": data.len()}), ctx.meta(), String::new)
+}
+
+async fn providers(ctx: &Ctx, what: &str) -> Result<(), CliError> {
+    let (kind, name) = what.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(|| unknown_key(what))?;
+    let want = match kind {
+        "swarm" => Want::One(Some(name)),
+        "cap" | "name" => Want::One(None),
+        _ => return Err(unknown_key(what)),
+    };
+    with(ctx, want, async |session| {
+        let swarm = session.swarm().parse().map(|name| SwarmId::open(&name));
+        let swarm = swarm.map_err(|error| CliError::usage(format!("swarm \"{}\": {error}", session.swarm())))?;
+        let key = match kind {
+            "swarm" => key::swarm(&swarm),
+            "cap" => key::capability(&swarm, name, 0),
+            _ => key::name(&swarm, name),
+        };
+        let found = session.node().dht().providers(&key).await?;
+        if found.providers.is_empty() {
+            return Err(CliError::of(ErrorCode::NotFound, format!("nobody has announced {what}")));
+        }
+        let ids: Vec<String> = found.providers.iter().map(ToString::to_string).collect();
+        let data = json!({"key": key, "providers": ids, "requests": found.requests});
+        ctx.answer(data, session.meta(), || ids.join("\n"))
+    })
+    .await
+}
+
+fn unknown_key(what: &str) -> CliError {
+    CliError::usage(format!("\"{what}\" is not swarm:NAME, cap:NAME or name:NAME"))
+        .try_this("p2pnode dht providers cap:code-review --swarm garden")
+}
+
+async fn lookup(ctx: &Ctx, peer: &str) -> Result<(), CliError> {
+    let id: PeerId =
+        peer.parse().map_err(|_| CliError::usage(format!("\"{peer}\" is no peer id: they begin with 12D3KooW")))?;
+    with(ctx, Want::All(None), async |session| {
+        let near = session.node().dht().lookup(id).await?;
+        let to_json = |(id, addrs): &(PeerId, Vec<p2pnode::Multiaddr>)| {
+            json!({"id": id.to_string(), "addresses": addrs.iter().map(ToString::to_string).collect::<Vec<_>>()})
+        };
+        let line = |(id, addrs): &(PeerId, Vec<p2pnode::Multiaddr>)| {
+            let addrs = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            format!("{id}  {addrs}").trim_end().to_owned()
+        };
+        let data = near.iter().map(to_json).collect();
+        ctx.answer(data, session.meta(), || near.iter().map(line).collect::<Vec<_>>().join("\n"))
+    })
+    .await
+}

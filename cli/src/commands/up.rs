@@ -1,0 +1,287 @@
+//! `p2pnode up`: a node in the foreground, until Ctrl-C.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use p2pnode::{Allow, Builder, Capability, Endpoint, Multiaddr, Node, NodeEvent, presets};
+use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::sleep};
+
+use crate::{
+    args::up::{self, Up},
+    connect,
+    context::Ctx,
+    demo,
+    error::CliError,
+    output::{
+        banner::Banner,
+        feed::{self, Feed},
+        json::millis,
+        render::again,
+    },
+    port,
+    profile::Kept,
+    program::{self, Answers, Program, Serves},
+};
+
+/// Saying goodbye may take this long.
+const LEAVE: Duration = Duration::from_millis(1_500);
+
+/// Addresses that come within this time of each other belong into the banner; it is not held up much longer.
+const PAUSE: Duration = Duration::from_millis(10);
+const ADDRESSES: u32 = 10;
+
+/// Programs get TERM when the node stops; after their grace they are killed.
+const PROGRAMS: Duration = Duration::from_millis(1_500);
+
+/// Serves until something ends it.
+pub(super) async fn run(ctx: &Ctx, args: Up) -> Result<u8, CliError> {
+    let mut ready = false;
+    let outcome = serve(ctx, &args, &mut ready).await;
+    if !ctx.out.is_json() || outcome.as_ref().is_err_and(|error| error.exit() == 0) {
+        return outcome;
+    }
+    let exit = outcome.as_ref().map_or_else(CliError::exit, |exit| *exit);
+    let mut line = json!({"command": ctx.verb, "ok": outcome.is_ok(), "exit": exit, "ready": ready});
+    line["up_ms"] = millis(ctx.started.elapsed());
+    if let Err(error) = outcome {
+        line["error"] = error.to_json();
+    }
+    ctx.out.event("summary", line).map(|()| exit)
+}
+
+async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
+    let wanted = Wanted::read(ctx, args)?;
+    let kept = Kept::take(ctx, args)?;
+    let (port, new, profile) = (wanted.port(args, kept.port())?, kept.is_new(), kept.name().to_owned());
+    let name = args.name.clone().unwrap_or_else(|| kept.default_name());
+    let builder = wanted.builder(args, port, &name);
+    let builder = kept.into_builder(builder, port)?;
+    let node = ctx.guard(None, Box::pin(async { Ok(builder.start().await?) })).await?;
+    let outcome = announce_and_watch(ctx, args, &node, &wanted, new, &profile, ready).await;
+    leave(&node).await;
+    outcome
+}
+
+/// What the options ask for, checked before anything is touched.
+struct Wanted {
+    swarms: Vec<String>,
+    capabilities: Vec<Capability>,
+    listen: Vec<Multiaddr>,
+    bootstrap: Vec<p2pnode::BootstrapAddr>,
+    ask: Option<Arc<Program>>,
+    serve: Vec<(String, Arc<Program>)>,
+    mdns: bool,
+    local: bool,
+}
+
+impl Wanted {
+    fn read(ctx: &Ctx, args: &Up) -> Result<Self, CliError> {
+        let given = args
+            .swarms
+            .iter()
+            .map(String::as_str)
+            .chain(args.swarms.is_empty().then_some(ctx.global.swarm.as_deref()).flatten());
+        let mut swarms = given.map(connect::swarm_name).collect::<Result<Vec<_>, _>>()?;
+        if swarms.is_empty() {
+            return Err(CliError::usage("which swarm? Any name will do; who uses the same one is in it")
+                .try_also("p2pnode up garden --demo", "a node to play with"));
+        }
+        swarms.dedup();
+        if args.demo && args.ask.is_some() {
+            return Err(CliError::usage("--demo and --ask both answer questions: leave one of them out"));
+        }
+        let slots = Arc::new(Semaphore::new(program::AT_ONCE));
+        let program = |option: String, command: &str| Program::parse(&option, command, slots.clone()).map(Arc::new);
+        let serve =
+            args.serve.iter().map(|(name, command)| Ok((name.clone(), program(format!("--serve {name}"), command)?)));
+        Ok(Self {
+            swarms,
+            capabilities: args.cap.iter().map(|text| capability(text)).collect(),
+            listen: args.listen.iter().map(|text| multiaddr(text)).collect::<Result<_, _>>()?,
+            bootstrap: connect::bootstrap(ctx)?,
+            ask: args.ask.as_deref().map(|command| program("--ask".to_owned(), command)).transpose()?,
+            serve: serve.collect::<Result<_, CliError>>()?,
+            mdns: !ctx.global.no_mdns,
+            local: !ctx.global.no_local,
+        })
+    }
+
+    /// None where the addresses were given.
+    fn port(&self, args: &Up, kept: Option<u16>) -> Result<Option<u16>, CliError> {
+        if self.listen.is_empty() { port::choose(args.port, kept).map(Some) } else { Ok(None) }
+    }
+
+    fn builder(&self, args: &Up, port: Option<u16>, name: &str) -> Builder {
+        let mut builder = Node::builder(presets::Lan)
+            .name(name)
+            .mdns(self.mdns)
+            .local(self.local)
+            .dht(!args.no_dht)
+            .hidden(args.hidden)
+            .allow(if args.allow == up::Allow::Any { Allow::Any } else { Allow::Private })
+            .bootstrap(self.bootstrap.iter().cloned());
+        builder = match port {
+            Some(port) => builder.port(port),
+            None => builder.listen_all(self.listen.iter().cloned()),
+        };
+        if let Some(role) = &args.role {
+            builder = builder.role(role);
+        }
+        builder = self.swarms.iter().fold(builder, |builder, swarm| builder.swarm(swarm));
+        builder = self.capabilities.iter().cloned().fold(builder, |builder, capability| builder.capability(capability));
+        self.handlers(args, builder, name)
+    }
+
+    fn handlers(&self, args: &Up, mut builder: Builder, name: &str) -> Builder {
+        if args.demo {
+            builder = demo::serve(builder, name);
+        }
+        if let Some(program) = &self.ask {
+            builder = builder.ask_dyn(Arc::new(Answers(program.clone())));
+        }
+        for (name, program) in &self.serve {
+            let endpoint = Endpoint::new(name).describe(format!("Runs {}", program.name()));
+            builder = builder.endpoint_dyn(endpoint, Arc::new(Serves(program.clone())));
+        }
+        builder
+    }
+}
+
+/// `NAME=DESCRIPTION` or `NAME`.
+fn capability(text: &str) -> Capability {
+    let (name, description) = text.split_once('=').unwrap_or((text, ""));
+    Capability::new(name.trim()).describe(description.trim())
+}
+
+fn multiaddr(text: &str) -> Result<Multiaddr, CliError> {
+    text.parse().map_err(|error| {
+        CliError::usage(format!("--listen {text}: {error}"))
+            .maybe("it must be a multiaddr, such as /ip4/0.0.0.0/tcp/9999 or /ip4/0.0.0.0/udp/9999/quic-v1")
+            .try_also("--port 9999", "for all addresses of this host")
+    })
+}
+
+async fn announce_and_watch(
+    ctx: &Ctx,
+    args: &Up,
+    node: &Node,
+    wanted: &Wanted,
+    new: bool,
+    profile: &str,
+    ready: &mut bool,
+) -> Result<u8, CliError> {
+    // Before the banner, so that nothing is missed while it is printed.
+    let mut events = node.events();
+    listening(node).await;
+    let banner = banner(ctx, args, node, wanted, new, profile);
+    if ctx.out.is_json() {
+        ctx.out.event("up", banner_json(&banner))?;
+    } else {
+        ctx.out.line(&format!("{}\n", banner.text(&ctx.out)))?;
+    }
+    *ready = true;
+    let feed = Feed::new(&ctx.out, &node.listen_addrs());
+    // Who was there before we listened to events is told as well, and once.
+    let mut told = HashSet::new();
+    for peer in node.peers() {
+        told.insert(peer.id);
+        tell(ctx, &feed, &NodeEvent::PeerJoined(peer))?;
+    }
+    let end = end(ctx, node);
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            end = &mut end => return end,
+            event = events.next() => match event {
+                Some(NodeEvent::PeerJoined(peer)) if told.remove(&peer.id) => {}
+                Some(event) => tell(ctx, &feed, &event)?,
+                None => return Err(stopped()),
+            },
+        }
+    }
+}
+
+/// The node has begun to listen; its addresses come in one by one.
+async fn listening(node: &Node) {
+    let mut known = 0;
+    for _ in 0..ADDRESSES {
+        sleep(PAUSE).await;
+        let now = node.listen_addrs().len();
+        if now > 0 && now == known {
+            return;
+        }
+        known = now;
+    }
+}
+
+/// A signal, the limit, or the end of the node itself.
+async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
+    let limit = async {
+        match ctx.left(None) {
+            Some(left) => sleep(left).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        code = ctx.stop.requested() => Err(CliError::interrupted(code)),
+        () = limit => Ok(0),
+        () = node.stopped() => Err(stopped()),
+    }
+}
+
+fn stopped() -> CliError {
+    CliError::internal("the node has stopped by itself").try_also(again("-vv", ""), "to see why")
+}
+
+fn tell(ctx: &Ctx, feed: &Feed<'_>, event: &NodeEvent) -> Result<(), CliError> {
+    if ctx.out.is_json() {
+        let (kind, fields) = feed::to_json(event);
+        return ctx.out.event(kind, fields);
+    }
+    match feed.line(event) {
+        Some(line) => ctx.out.line(&format!("{}  {line}", feed::clock())),
+        None => Ok(()),
+    }
+}
+
+/// Says goodbye; programs get their time to end.
+async fn leave(node: &Node) {
+    let _ = tokio::time::timeout(LEAVE, node.shutdown()).await;
+    let ended = async {
+        while program::alive() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(PROGRAMS, ended).await;
+}
+
+fn banner(ctx: &Ctx, args: &Up, node: &Node, wanted: &Wanted, new: bool, profile: &str) -> Banner {
+    let ask = wanted.ask.as_ref().map(|_| "ask".to_owned());
+    Banner {
+        name: node.name().to_owned(),
+        id: node.peer_id().to_string(),
+        new,
+        profile: profile.to_owned(),
+        swarms: node.swarms(),
+        any: args.allow == up::Allow::Any,
+        listen: node.listen_addrs().iter().map(ToString::to_string).collect(),
+        serving: ask.into_iter().chain(wanted.serve.iter().map(|(name, _)| name.clone())).collect(),
+        demo: args.demo,
+        asks: args.demo || wanted.ask.is_some(),
+        ready: ctx.started.elapsed(),
+    }
+}
+
+fn banner_json(banner: &Banner) -> Value {
+    json!({
+        "peer_id": banner.id,
+        "name": banner.name,
+        "profile": banner.profile,
+        "new_identity": banner.new,
+        "swarms": banner.swarms,
+        "listen": banner.listen,
+        "serving": if banner.demo { [&demo::SERVED.map(str::to_owned)[..], &banner.serving].concat() } else { banner.serving.clone() },
+        "ready_ms": millis(banner.ready),
+    })
+}

@@ -1,0 +1,221 @@
+//! How a command gets its node. The only file that knows: today each talking command starts a node of its own, with a
+//! fresh key, which nobody is told about and which leaves when the command ends. A command sees a [`Session`] and does
+//! not care.
+
+use std::time::{Duration, Instant};
+
+use p2pnode::{BootstrapAddr, Looked, Node, SwarmSeen, presets};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    context::Ctx,
+    error::CliError,
+    names,
+    output::json::{Meta, millis},
+    profile,
+};
+
+/// How long the first look around may take; with a bootstrap address somebody far away may have to answer.
+const LOOK: Duration = Duration::from_secs(3);
+const LOOK_FAR: Duration = Duration::from_secs(10);
+
+/// Between two looks at what is known of swarms.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// After the first swarm of this host is known, others may follow for this long.
+const OTHERS: Duration = Duration::from_millis(50);
+
+/// Saying goodbye may take this long.
+const LEAVE: Duration = Duration::from_millis(1_500);
+
+/// In which swarms a command wants to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want<'a> {
+    /// In one: the named one, else the only one there is.
+    One(Option<&'a str>),
+    /// In the named one, else in all there are.
+    All(Option<&'a str>),
+    /// In none: it only looks around.
+    Nowhere,
+}
+
+/// A node for one command.
+#[derive(Debug)]
+pub(crate) struct Session {
+    node: Node,
+    swarms: Vec<String>,
+    started: Instant,
+    far: bool,
+}
+
+impl Session {
+    /// Starts a node in the wanted swarms. `target` is whom the command is about, if it is about somebody: it may name
+    /// a swarm or be an address.
+    pub(crate) async fn open(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Self, CliError> {
+        let address = target.and_then(address);
+        let swarms = match (want, named(ctx, want, target)?) {
+            (Want::Nowhere, _) => Vec::new(),
+            (_, Some(name)) => vec![name],
+            (want, None) => visible(ctx, want, address.as_ref()).await?,
+        };
+        let node = start(ctx, &swarms, address.as_ref()).await?;
+        let far = address.is_some() || !ctx.global.bootstrap.is_empty();
+        Ok(Self { node, swarms, started: ctx.started, far })
+    }
+
+    /// The node.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The swarm of a command that wants one.
+    pub(crate) fn swarm(&self) -> &str {
+        self.swarms.first().map_or("", String::as_str)
+    }
+
+    /// All swarms the command is in.
+    pub(crate) fn swarms(&self) -> &[String] {
+        &self.swarms
+    }
+
+    /// Whether somebody far away was asked to introduce us: then things take longer.
+    pub(crate) fn is_far(&self) -> bool {
+        self.far
+    }
+
+    /// Waits for the first look around.
+    pub(crate) async fn discovered(&self) {
+        self.node.discovered(if self.far { LOOK_FAR } else { LOOK }).await;
+    }
+
+    /// `meta` of an answer.
+    pub(crate) fn meta(&self) -> Meta {
+        let swarm = if self.swarms.len() == 1 { json!(self.swarms[0]) } else { json!(self.swarms) };
+        Meta::from([
+            ("via", json!("ephemeral")),
+            ("node", json!(self.node.peer_id().to_string())),
+            ("swarm", swarm),
+            ("elapsed_ms", millis(self.started.elapsed())),
+        ])
+    }
+
+    /// Leaves.
+    pub(crate) async fn close(self) {
+        // A node that cannot leave in time is gone a moment later all the same.
+        let _ = tokio::time::timeout(LEAVE, self.node.shutdown()).await;
+    }
+}
+
+/// Runs a command's work on a session and leaves afterwards, however it went.
+pub(crate) async fn with<T>(
+    ctx: &Ctx,
+    want: Want<'_>,
+    target: Option<&str>,
+    work: impl AsyncFnOnce(&Session) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let session = ctx.guard(None, Session::open(ctx, want, target)).await?;
+    let outcome = work(&session).await;
+    session.close().await;
+    outcome
+}
+
+/// The swarm that was named: in the command, in the target (`name@swarm`), by option or environment.
+fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Option<String>, CliError> {
+    let given = match want {
+        Want::One(name) | Want::All(name) => name,
+        Want::Nowhere => None,
+    };
+    let in_target = || target.filter(|target| address(target).is_none())?.rsplit_once('@').map(|(_, swarm)| swarm);
+    let name = given.or_else(in_target).or(ctx.global.swarm.as_deref());
+    name.map(swarm_name).transpose()
+}
+
+/// A well-formed swarm name, in its normal form.
+pub(crate) fn swarm_name(text: &str) -> Result<String, CliError> {
+    let name = text.parse::<p2pnode::wire::ids::SwarmName>();
+    name.map(|name| name.to_string()).map_err(|error| CliError::usage(format!("swarm \"{text}\": {error}")))
+}
+
+/// The address, if the target is one.
+fn address(target: &str) -> Option<BootstrapAddr> {
+    let looks = target.starts_with('/')
+        || (target.contains(':') && !target.starts_with("cap:") && !target.starts_with("role:"));
+    looks.then(|| target.parse().ok()).flatten()
+}
+
+/// Looks which swarms there are: on this host, else anywhere. A node can only join when it starts, so the one that
+/// looks is not the one that talks.
+async fn visible(ctx: &Ctx, want: Want<'_>, address: Option<&BootstrapAddr>) -> Result<Vec<String>, CliError> {
+    let scout = start(ctx, &[], address).await?;
+    let far = address.is_some() || !ctx.global.bootstrap.is_empty();
+    let nearest = if address.is_some() { "bootstrap" } else { "local" };
+    tokio::select! {
+        _ = scout.discovered(if far { LOOK_FAR } else { LOOK }) => {}
+        () = seen_by(&scout, nearest) => {}
+    }
+    let seen = scout.swarms_seen();
+    let near = seen.iter().filter(|swarm| swarm.seen_by.iter().any(|by| by == nearest));
+    let mut names: Vec<String> = near.map(|swarm| swarm.name.clone()).collect();
+    if names.is_empty() && address.is_none() {
+        names = seen.iter().map(|swarm| swarm.name.clone()).collect();
+    }
+    let outcome = match (want, names.len()) {
+        (Want::One(_), 0) => Err(crate::error::node::no_swarm(&scout)),
+        (Want::One(_), 2..) => Err(crate::error::node::which_swarm(&names)),
+        _ => Ok(names),
+    };
+    // It has told nobody of itself: there is nobody to say goodbye to.
+    drop(scout);
+    outcome
+}
+
+/// Swarms of this host win: once they are known, nobody has to wait for the network.
+async fn seen_by(scout: &Node, how: &str) {
+    while !scout.swarms_seen().iter().any(|swarm| swarm.seen_by.iter().any(|by| by == how)) {
+        sleep(GLANCE).await;
+    }
+    sleep(OTHERS).await;
+}
+
+/// Starts a node for one command.
+async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>) -> Result<Node, CliError> {
+    let mut builder =
+        Node::builder(presets::Command).name(names::of_command()).mdns(!ctx.global.no_mdns).local(!ctx.global.no_local);
+    if !ctx.global.no_local {
+        builder = builder.paths(profile::paths(&ctx.global)?);
+    }
+    for swarm in swarms {
+        builder = builder.swarm(swarm);
+    }
+    let bootstrap = bootstrap(ctx)?.into_iter().chain(address.cloned());
+    // Boxed: half of a node lives in this future.
+    Ok(Box::pin(builder.bootstrap(bootstrap).start()).await?)
+}
+
+/// The bootstrap addresses of the options.
+pub(crate) fn bootstrap(ctx: &Ctx) -> Result<Vec<BootstrapAddr>, CliError> {
+    let parse = |text: &String| text.parse().map_err(|error| CliError::usage(format!("--bootstrap {text}: {error}")));
+    ctx.global.bootstrap.iter().map(parse).collect()
+}
+
+/// Adds to an error where its command has looked, in words and for programs.
+pub(crate) fn looked(error: CliError, node: &Node, swarm: Option<&str>) -> CliError {
+    let looked = looked_of(node);
+    let places = [("local", looked.local_enabled), ("mdns", looked.mdns_enabled), ("bootstrap", looked.bootstrap > 0)];
+    let places: Vec<&str> = places.into_iter().filter(|(_, used)| *used).map(|(place, _)| place).collect();
+    error
+        .looked(crate::output::looked::text(&looked, swarm))
+        .detail("looked_in", places)
+        .detail("libp2p_peers", looked.libp2p_peers)
+        .detail("swarms_seen", looked.swarms_seen)
+}
+
+/// Where a node has looked. Nodes of this host in other swarms are not dialled, so discovery does not count them.
+pub(crate) fn looked_of(node: &Node) -> Looked {
+    let mut looked = node.looked();
+    let here = |swarm: &SwarmSeen| !swarm.joined && swarm.seen_by.iter().any(|by| by == "local");
+    let others = node.swarms_seen().iter().filter(|swarm| here(swarm)).map(|swarm| swarm.nodes).max();
+    looked.local = looked.local.max(others.unwrap_or_default());
+    looked
+}

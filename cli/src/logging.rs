@@ -1,0 +1,35 @@
+//! Logs of the node, on stderr, for those who want them.
+
+use std::{env, io};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{args::Global, output::Out};
+
+/// Variables with a filter, the first that is set counts.
+const VARIABLES: [&str; 2] = ["P2PNODE_LOG", "RUST_LOG"];
+
+/// Quiet unless asked: errors are told as errors, not as logs.
+pub(crate) fn start(global: &Global, out: &Out) {
+    let wanted = VARIABLES.into_iter().find_map(|name| env::var(name).ok().filter(|filter| !filter.is_empty()));
+    let filter = match &wanted {
+        Some(filter) => EnvFilter::try_new(filter),
+        None => EnvFilter::try_new(level(global)),
+    };
+    let filter = filter.unwrap_or_else(|error| {
+        out.note(&format!("P2PNODE_LOG is not understood and ignored: {error}"));
+        EnvFilter::new(level(global))
+    });
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(out.talk.colour());
+    // Fails only if somebody has set one before: nobody has.
+    let _ = subscriber.try_init();
+}
+
+fn level(global: &Global) -> &'static str {
+    match global.verbose {
+        0 => "off",
+        1 => "warn,p2pnode=info",
+        _ => "info,p2pnode=debug,p2pnode_behaviours=debug",
+    }
+}

@@ -1,0 +1,68 @@
+//! Addresses for people.
+
+/// `198.51.100.7:40112` or `[::1]:9999`, if the multiaddr has an IP address and a port.
+pub(crate) fn socket(addr: &str) -> Option<String> {
+    let (ip, port, _) = parts(addr)?;
+    Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+}
+
+/// The IP address of a multiaddr.
+pub(crate) fn ip(addr: &str) -> Option<&str> {
+    parts(addr).map(|(ip, ..)| ip)
+}
+
+/// IP address, port and transport.
+fn parts(addr: &str) -> Option<(&str, &str, &'static str)> {
+    let mut words = addr.strip_prefix('/')?.split('/');
+    let ip = matches!(words.next()?, "ip4" | "ip6").then(|| words.next()).flatten()?;
+    let transport = if words.next()? == "tcp" { "tcp" } else { "quic" };
+    Some((ip, words.next()?, transport))
+}
+
+/// Places with their transports, this host's own last: `192.168.1.25:9999 (quic, tcp)`.
+pub(crate) fn places(addrs: &[String]) -> Vec<String> {
+    let mut places: Vec<(String, Vec<&str>)> = Vec::new();
+    for addr in addrs {
+        let Some((place, (_, _, transport))) = socket(addr).zip(parts(addr)) else {
+            places.push((addr.clone(), Vec::new()));
+            continue;
+        };
+        match places.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, transports)) if !transports.contains(&transport) => transports.push(transport),
+            Some(_) => {}
+            None => places.push((place, vec![transport])),
+        }
+    }
+    places.sort_by_key(|(place, _)| (is_loopback(place), place.starts_with('[')));
+    let show = |(place, mut transports): (String, Vec<&str>)| {
+        transports.sort_unstable();
+        if transports.is_empty() { place } else { format!("{place} ({})", transports.join(", ")) }
+    };
+    places.into_iter().map(show).collect()
+}
+
+fn is_loopback(place: &str) -> bool {
+    place.starts_with("127.") || place.starts_with("[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_grouped() {
+        let addrs = [
+            "/ip4/127.0.0.1/tcp/9999",
+            "/ip4/192.168.1.25/tcp/9999",
+            "/ip6/::1/udp/9999/quic-v1",
+            "/ip4/192.168.1.25/udp/9999/quic-v1",
+            "/ip4/192.168.1.25/udp/9999/quic-v1/p2p/x",
+            "/memory/7",
+        ];
+        let places = places(&addrs.map(str::to_owned));
+        assert_eq!(places, ["192.168.1.25:9999 (quic, tcp)", "/memory/7", "127.0.0.1:9999 (tcp)", "[::1]:9999 (quic)"]);
+        assert_eq!(ip("/ip4/10.0.0.7/tcp/1"), Some("10.0.0.7"));
+        assert_eq!(socket("/dns4/x/tcp/1"), None);
+        assert_eq!(socket("nonsense"), None);
+    }
+}

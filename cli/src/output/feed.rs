@@ -1,0 +1,190 @@
+//! What a node notices, one line per event.
+
+use std::net::IpAddr;
+
+use jiff::Zoned;
+use p2pnode::{Multiaddr, NodeEvent, Peer, PeerRef};
+use serde_json::{Value, json};
+
+use super::{
+    Out, address, escape_line,
+    json::millis,
+    peers::{name, peer_json, reference},
+    render::duration,
+    style::Role,
+};
+
+/// Signs of a question that a line shows.
+const QUESTION: usize = 60;
+
+/// Shows events of one node.
+#[derive(Debug)]
+pub(crate) struct Feed<'a> {
+    out: &'a Out,
+    /// IP addresses of this host, to say "this host".
+    own: Vec<IpAddr>,
+}
+
+impl<'a> Feed<'a> {
+    /// `listen`: where the node listens.
+    pub(crate) fn new(out: &'a Out, listen: &[Multiaddr]) -> Self {
+        let own = listen.iter().filter_map(|addr| address::ip(&addr.to_string())?.parse().ok()).collect();
+        Self { out, own }
+    }
+
+    /// The line for people, without its time; nothing for what only programs want.
+    pub(crate) fn line(&self, event: &NodeEvent) -> Option<String> {
+        let glyphs = self.out.glyphs;
+        let who = |peer: &PeerRef| name(peer, glyphs);
+        let to = |peer: &PeerRef| format!("{} {}", glyphs.to, name(peer, glyphs));
+        Some(match event {
+            NodeEvent::PeerJoined(peer) => self.joined(peer),
+            NodeEvent::PeerSuspect(peer) => self.row(Role::Warn, "suspect", &who(&peer.to_ref()), "does not answer"),
+            NodeEvent::PeerOffline(peer) => self.row(Role::Bad, "offline", &who(&peer.to_ref()), ""),
+            NodeEvent::PeerLeft(peer) => self.row(Role::Dim, "left", &who(peer), ""),
+            NodeEvent::AskReceived { from, text, .. } => self.row(Role::Accent, "ask", &who(from), &question(text)),
+            NodeEvent::AskFinished { from, outcome, elapsed, .. } => {
+                self.finished(&to(from), outcome, &duration(*elapsed))
+            }
+            NodeEvent::CallServed { from, endpoint, error, elapsed, .. } => {
+                let (role, how) = match error {
+                    None => (Role::Accent, "ok".to_owned()),
+                    Some(error) => (Role::Bad, format!("failed: {}", escape_line(error))),
+                };
+                let what = format!("{}   {how}   {}", escape_line(endpoint), duration(*elapsed));
+                self.row(role, "call", &who(from), &what)
+            }
+            NodeEvent::Warning(text) => self.row(Role::Warn, "warning", &escape_line(text), ""),
+            NodeEvent::Lagged(number) => {
+                self.row(Role::Warn, "missed", &format!("{number} events: too many at once"), "")
+            }
+            NodeEvent::PeerUpdated(peer) if self.out.verbose => {
+                self.row(Role::Dim, "updated", &who(&peer.to_ref()), "new card")
+            }
+            NodeEvent::Listening(addr) if self.out.verbose => self.row(Role::Dim, "listen", &addr.to_string(), ""),
+            _ => return None,
+        })
+    }
+
+    fn joined(&self, peer: &Peer) -> String {
+        let addr = peer.path.as_ref().map(|path| path.addr.to_string()).unwrap_or_default();
+        let place = address::ip(&addr).unwrap_or_default();
+        let here = place.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || self.own.contains(&ip));
+        let place = if here { format!("{place}   (this host)") } else { place.to_owned() };
+        self.row(Role::Ok, "joined", &name(&peer.to_ref(), self.out.glyphs), &place)
+    }
+
+    fn finished(&self, to: &str, outcome: &str, time: &str) -> String {
+        match outcome {
+            "reply" => self.row(Role::Ok, "reply", to, time),
+            "declined" => self.row(Role::Dim, "declined", to, time),
+            "cancelled" => self.row(Role::Dim, "withdrawn", to, time),
+            other => self.row(
+                Role::Bad,
+                "failed",
+                to,
+                &format!("{}   {time}", escape_line(other.trim_start_matches("failed: "))),
+            ),
+        }
+    }
+
+    fn row(&self, role: Role, what: &str, who: &str, more: &str) -> String {
+        let word = self.out.style.paint(role, &format!("{what:<8}"));
+        format!("{word} {who:<10}   {more}").trim_end().to_owned()
+    }
+}
+
+/// Local time of day, for people who watch.
+pub(crate) fn clock() -> String {
+    Zoned::now().strftime("%H:%M:%S").to_string()
+}
+
+fn question(text: &str) -> String {
+    let text = escape_line(text);
+    let short: String = text.chars().take(QUESTION).collect();
+    let cut = if short.len() < text.len() { "..." } else { "" };
+    format!("\"{short}{cut}\"")
+}
+
+/// The same for programs: kind and fields.
+pub(crate) fn to_json(event: &NodeEvent) -> (&'static str, Value) {
+    match event {
+        NodeEvent::Listening(addr) => ("listening", json!({"addr": addr.to_string()})),
+        NodeEvent::PeerJoined(peer) => ("joined", json!({"peer": reference(&peer.to_ref()), "card": peer_json(peer)})),
+        NodeEvent::PeerUpdated(peer) => {
+            ("updated", json!({"peer": reference(&peer.to_ref()), "card": peer_json(peer)}))
+        }
+        NodeEvent::PeerSuspect(peer) => ("suspect", json!({"peer": reference(&peer.to_ref())})),
+        NodeEvent::PeerOffline(peer) => ("offline", json!({"peer": reference(&peer.to_ref())})),
+        NodeEvent::PeerLeft(peer) => ("left", json!({"peer": reference(peer)})),
+        NodeEvent::AskReceived { from, conversation, text, .. } => {
+            ("ask", json!({"peer": reference(from), "conversation": conversation.to_string(), "text": text}))
+        }
+        NodeEvent::AskFinished { from, conversation, outcome, elapsed } => (
+            "ask_finished",
+            json!({
+                "peer": reference(from), "conversation": conversation.to_string(),
+                "outcome": outcome, "elapsed_ms": millis(*elapsed),
+            }),
+        ),
+        NodeEvent::CallServed { from, endpoint, ok, error, elapsed } => (
+            "call",
+            json!({
+                "peer": reference(from), "endpoint": endpoint, "served": ok,
+                "error": error, "elapsed_ms": millis(*elapsed),
+            }),
+        ),
+        NodeEvent::Warning(text) => ("warning", json!({"message": text})),
+        NodeEvent::Lagged(number) => ("lagged", json!({"missed": number})),
+        _ => ("other", json!({})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::args::Early;
+
+    fn feed(out: &Out) -> Feed<'_> {
+        Feed::new(out, &["/ip4/192.168.1.25/tcp/9999".parse().unwrap()])
+    }
+
+    #[test]
+    fn lines_in_the_words_of_the_page() {
+        let mut out = Out::new(Early { color: crate::args::global::Color::Never, ..Early::default() }, false);
+        out.glyphs = super::super::style::UNICODE;
+        let peer = PeerRef { id: p2pnode::PeerId::random(), name: "cli-9f31".into() };
+        let served = |error: Option<&str>| NodeEvent::CallServed {
+            from: peer.clone(),
+            endpoint: "sum".into(),
+            ok: error.is_none(),
+            error: error.map(str::to_owned),
+            elapsed: Duration::from_millis(3),
+        };
+        let cases = [
+            (NodeEvent::PeerLeft(peer.clone()), "left     cli-9f31"),
+            (served(None), "call     cli-9f31     sum   ok   3 ms"),
+            (served(Some("no\nnumber")), "call     cli-9f31     sum   failed: no\\nnumber   3 ms"),
+            (NodeEvent::Lagged(7), "missed   7 events: too many at once"),
+        ];
+        for (event, expected) in cases {
+            let line = feed(&out).line(&event).unwrap();
+            assert!(!line.contains('\n'));
+            if !expected.contains("\\n") {
+                assert_eq!(line, expected);
+            }
+        }
+        let finished = |outcome: &str| feed(&out).finished("→ cli-9f31", outcome, "3 ms");
+        assert_eq!(finished("reply"), "reply    → cli-9f31   3 ms");
+        assert_eq!(finished("failed: exit 1"), "failed   → cli-9f31   exit 1   3 ms");
+    }
+
+    #[test]
+    fn long_questions_are_cut_and_harmless() {
+        let shown = question(&format!("\u{1b}[2J\n{}", "x".repeat(500)));
+        assert!(shown.chars().count() < 70 && !shown.contains('\u{1b}') && !shown.contains('\n'), "{shown}");
+        assert_eq!(question("hi"), "\"hi\"");
+    }
+}
