@@ -1,4 +1,5 @@
 //! Bytes of the p2pnode protocols, pure and without libp2p.
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
