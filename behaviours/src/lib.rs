@@ -11,6 +11,7 @@
 //! | [`discovery`] | mDNS, Kademlia providers and values, bootstrap for ever |
 //! | [`gossip`] | signed events of a swarm over gossipsub |
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
+#![forbid(unsafe_code)]
 
 pub mod discovery;
 mod exchange;

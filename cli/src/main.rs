@@ -1,4 +1,5 @@
 //! The `p2pnode` command line: reads the words, starts what they ask for, tells how it went.
+#![forbid(unsafe_code)]
 
 mod args;
 mod commands;

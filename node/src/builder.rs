@@ -91,6 +91,8 @@ pub enum StartError {
     Transport(String),
 }
 
+type TransportFn = Box<dyn FnOnce(&Keypair) -> BoxedTransport + Send>;
+
 /// A node to be: set what differs from the preset, then [`Builder::start`] or [`Builder::run`].
 #[must_use = "a node starts with start() or run()"]
 pub struct Builder {
@@ -115,7 +117,7 @@ pub struct Builder {
     hidden: bool,
     ephemeral: bool,
     idle_timeout: Duration,
-    transport: Option<Box<dyn FnOnce(&Keypair) -> BoxedTransport + Send>>,
+    transport: Option<TransportFn>,
     rpc: rpc::Config,
     upkeep: upkeep::Config,
     discovery: discovery::Config,
@@ -331,7 +333,7 @@ impl Builder {
         let shared = self.shared(&swarms, now);
         let endpoints = Endpoints::new();
         let answerer = Answerer::new(self.ask.take());
-        let (service, late) = Runner::new(endpoints.clone(), self.access(own, &swarms), shared.clone());
+        let (service, late) = Runner::service(endpoints.clone(), self.access(own, &swarms), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.rpc.clone(), service);
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {

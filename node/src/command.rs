@@ -11,6 +11,9 @@ use crate::dht::{DhtError, ProvidersFound, ValueFound};
 /// Commands waiting for the event loop: it takes each in microseconds, so this is a burst of all handles at once.
 pub(crate) const COMMAND_QUEUE: usize = 1_024;
 
+/// Peers and where they are.
+pub(crate) type Located = Vec<(PeerId, Vec<Multiaddr>)>;
+
 /// A command and where its result goes.
 pub(crate) enum Command {
     /// Connect to an address the user gave; the peer behind it is the answer.
@@ -45,7 +48,7 @@ pub(crate) enum Command {
     },
     Lookup {
         peer: PeerId,
-        done: oneshot::Sender<Result<Vec<(PeerId, Vec<Multiaddr>)>, DhtError>>,
+        done: oneshot::Sender<Result<Located, DhtError>>,
     },
     Shutdown {
         done: oneshot::Sender<()>,

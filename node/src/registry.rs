@@ -221,7 +221,7 @@ mod tests {
         let mut names: Vec<String> = registry.list().into_iter().map(|e| e.name).collect();
         names.sort();
         assert_eq!(names, ["a", "b"]);
-        let newer = Entry { name: "c".into(), ..a.clone() };
+        let newer = Entry { name: "c".into(), ..a };
         first.update(&newer).expect("updated");
         assert!(registry.list().contains(&newer));
         drop(second);

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod config;
+mod event;
 mod outbox;
 mod protocol;
 mod state;
@@ -12,6 +13,7 @@ mod state;
 mod testing;
 mod window;
 
-pub use behaviour::{Behaviour, Event, PublishError};
+pub use behaviour::Behaviour;
 pub use config::{Budget, Config};
+pub use event::{Event, PublishError};
 pub use state::{Refused, Verdict};

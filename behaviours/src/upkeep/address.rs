@@ -46,11 +46,11 @@ pub enum Refusal {
     /// Many hosts at once.
     #[error("{0} is a multicast or broadcast address")]
     Multicast(IpAddr),
-    /// Documentation and other ranges in which there are no hosts.
-    #[error("{0} is in a range reserved for documentation or other use")]
+    /// A range in which there are no hosts.
+    #[error("{0} is in a range that has no hosts")]
     Reserved(IpAddr),
-    /// A private range in which this host has no interface.
-    #[error("{0} is in a private range in which this host has no interface")]
+    /// A private or documentation range in which this host has no interface.
+    #[error("{0} is in a private or documentation range in which this host has no interface")]
     Elsewhere(IpAddr),
     /// A name that the user did not give.
     #[error("the name {0:?} was not given by the user")]
@@ -91,8 +91,9 @@ struct Shared {
 
 /// The rules, shared by whoever dials. Cheap to clone.
 ///
-/// Refused are loopback, unspecified, link-local, metadata, multicast, documentation addresses, private ranges (RFC
-/// 1918, shared address space, unique local) in which this host has no interface, and names, unless trusted.
+/// Refused are loopback, unspecified, link-local, metadata and multicast addresses, private ranges (RFC 1918, shared
+/// address space, unique local; also those for documentation) in which this host has no interface, and names, unless
+/// trusted.
 #[derive(Clone)]
 pub struct AddressRules(Arc<Shared>);
 

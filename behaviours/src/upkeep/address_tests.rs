@@ -30,10 +30,12 @@ fn refuses_what_is_not_a_peer() {
         ("/ip4/224.0.0.251/udp/5353", "Multicast"),
         ("/ip4/255.255.255.255/udp/1", "Multicast"),
         ("/ip6/ff02::fb/udp/5353", "Multicast"),
-        ("/ip4/192.0.2.1/tcp/1", "Reserved"),
-        ("/ip4/203.0.113.7/tcp/1", "Reserved"),
-        ("/ip6/2001:db8::1/tcp/1", "Reserved"),
+        ("/ip4/192.0.2.1/tcp/1", "Elsewhere"),
+        ("/ip4/203.0.113.7/tcp/1", "Elsewhere"),
+        ("/ip6/2001:db8::1/tcp/1", "Elsewhere"),
         ("/ip4/240.0.0.1/tcp/1", "Reserved"),
+        ("/ip4/0.1.2.3/tcp/1", "Reserved"),
+        ("/ip6/100::1/tcp/1", "Reserved"),
         ("/ip4/10.1.2.3/tcp/1", "Elsewhere"),
         ("/ip4/172.16.0.1/tcp/1", "Elsewhere"),
         ("/ip4/100.64.0.1/tcp/1", "Elsewhere"),
@@ -64,6 +66,13 @@ fn allows_peers() {
     ] {
         assert_eq!(rules.allows(&addr(good)), Ok(()), "{good}");
     }
+}
+
+#[test]
+fn a_laboratory_may_use_documentation_addresses() {
+    let rules = AddressRules::with_interfaces(|| vec!["192.0.2.2".parse().expect("ip")]);
+    assert_eq!(rules.allows(&addr("/ip4/192.0.2.9/tcp/1")), Ok(()));
+    assert!(rules.allows(&addr("/ip4/203.0.113.9/tcp/1")).is_err(), "only its own");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use futures::FutureExt;
 use futures_timer::Delay;
-use libp2p_allow_block_list::{self as block_list, BlockedPeers};
+use libp2p_allow_block_list as block_list;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identify as identify;
 use libp2p_identity::{Keypair, PeerId};
@@ -23,8 +23,10 @@ use super::{
     book::{Book, Source},
     config::Config,
     event::{Cause, Event},
+    failure::{describe, innermost},
     hold::{Hold, Holds},
     manager::Manager,
+    parts::{Part, Parts},
     state::State,
     twin::Twins,
 };
@@ -38,40 +40,6 @@ const MAX_PROTOCOLS: usize = 64;
 
 /// Told by identify as the version of our network.
 const PROTOCOL_VERSION: &str = "p2pnode/1";
-
-/// The order matters: what an earlier one refuses, a later one never sees.
-#[derive(NetworkBehaviour)]
-#[behaviour(prelude = "libp2p_swarm::derive_prelude", to_swarm = "Part")]
-pub struct Parts {
-    manager: Manager,
-    blocked: block_list::Behaviour<BlockedPeers>,
-    ping: ping::Behaviour,
-    identify: identify::Behaviour,
-}
-
-#[derive(Debug)]
-pub enum Part {
-    Ping(ping::Event),
-    Identify(Box<identify::Event>),
-}
-
-impl From<std::convert::Infallible> for Part {
-    fn from(event: std::convert::Infallible) -> Self {
-        libp2p_core::util::unreachable(event)
-    }
-}
-
-impl From<ping::Event> for Part {
-    fn from(event: ping::Event) -> Self {
-        Self::Ping(event)
-    }
-}
-
-impl From<identify::Event> for Part {
-    fn from(event: identify::Event) -> Self {
-        Self::Identify(Box::new(event))
-    }
-}
 
 #[derive(Debug)]
 struct Open {
@@ -317,27 +285,6 @@ impl Behaviour {
 
 fn cut(text: String) -> String {
     if text.chars().count() <= MAX_AGENT { text } else { text.chars().take(MAX_AGENT).collect() }
-}
-
-/// A dial error in one line: the innermost causes, not their wrapping.
-pub(crate) fn describe(error: &DialError) -> String {
-    match error {
-        DialError::NoAddresses => "no address of it is known".to_owned(),
-        DialError::Transport(errors) => {
-            let parts: Vec<String> = errors.iter().map(|(addr, e)| format!("{addr}: {}", innermost(e))).collect();
-            parts.join("; ")
-        }
-        DialError::Denied { cause } => innermost(cause),
-        other => innermost(other),
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 impl NetworkBehaviour for Behaviour {

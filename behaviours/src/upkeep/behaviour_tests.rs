@@ -115,9 +115,17 @@ async fn one_host_gets_so_many_connections_and_no_more() {
 #[tokio::test]
 async fn a_dial_to_oneself_is_no_twin() {
     let mut swarms = testing::listening(1, make).await;
-    // The swarm itself refuses its own listen addresses; this is another spelling of one.
-    let addr = testing::tcp(&swarms[0]).to_string().replace("/ip4/127.0.0.1", "/ip6/::ffff:127.0.0.1");
-    swarms[0].dial(addr.parse::<Multiaddr>().expect("an address")).expect("a dial");
+    // The swarm itself refuses its own listen addresses; this one of its is not among them.
+    let all = swarms[0].listen_on("/ip4/0.0.0.0/tcp/0".parse().expect("an address")).expect("listens");
+    let port = testing::until(&mut swarms, LIMIT, |_, event| match event {
+        Some((_, SwarmEvent::NewListenAddr { listener_id, address })) if listener_id == all => {
+            address.iter().nth(1).map(|port| port.acquire())
+        }
+        _ => None,
+    });
+    let mut addr: Multiaddr = "/ip4/127.0.0.2".parse().expect("an address");
+    addr.push(port.await.expect("listens"));
+    swarms[0].dial(addr).expect("a dial");
     let (mut dialled, mut accepted) = (false, false);
     let both = testing::until(&mut swarms, Duration::from_secs(5), |_, event| {
         if let Some((_, event)) = &event {

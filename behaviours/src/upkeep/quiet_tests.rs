@@ -1,6 +1,6 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libp2p_gossipsub::{self as gossipsub, IdentTopic};
@@ -61,10 +61,15 @@ async fn gossip_keeps_its_mesh_and_lets_the_rest_go() {
     let mut loud = full_mesh(subscribed).await;
 
     let over = AtomicBool::new(false);
-    // Idle connections close after 10 s.
+    // Idle connections close after 10 s. Then nothing changes any more.
+    let mut last = (mean(&quiet), Instant::now());
     let calm = async {
         let few = |swarms: &mut [Swarm<Quiet<gossipsub::Behaviour>>], _| {
-            (mean(swarms) < 2.0 * MESH as f64).then(|| mean(swarms))
+            let now = mean(swarms);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (now < 2.0 * MESH as f64 && last.1.elapsed() > Duration::from_secs(3)).then_some(now)
         };
         let mean = testing::until(&mut quiet, Duration::from_secs(60), few).await;
         over.store(true, Ordering::Relaxed);

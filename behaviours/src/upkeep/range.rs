@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A private range: an interface in it means that its addresses may be near.
+/// A private range, or one that has no hosts on the Internet: an interface in it means that its addresses may be near.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Private {
     Ten,
@@ -12,7 +12,11 @@ pub(super) enum Private {
     Shared,
     /// 198.18.0.0/15: test networks.
     Benchmark,
+    /// 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24: documentation, and therefore laboratories.
+    Documentation([u8; 3]),
     UniqueLocal,
+    /// 2001:db8::/32 and 3fff::/20.
+    DocumentationSix,
     /// fec0::/10, deprecated but routed in places.
     SiteLocal,
 }
@@ -26,11 +30,16 @@ impl Private {
                 [192, 168, ..] => Some(Self::OneNineTwo),
                 [100, second, ..] if second & 0xc0 == 64 => Some(Self::Shared),
                 [198, second, ..] if second & 0xfe == 18 => Some(Self::Benchmark),
+                [a, b, c, _] if ip.is_documentation() => Some(Self::Documentation([a, b, c])),
                 _ => None,
             },
             IpAddr::V6(ip) if ip.is_unique_local() => Some(Self::UniqueLocal),
             IpAddr::V6(ip) if ip.segments()[0] & 0xffc0 == 0xfec0 => Some(Self::SiteLocal),
-            IpAddr::V6(_) => None,
+            IpAddr::V6(ip) => match ip.segments() {
+                [0x2001, 0xdb8, ..] => Some(Self::DocumentationSix),
+                [0x3fff, second, ..] if second < 0x1000 => Some(Self::DocumentationSix),
+                _ => None,
+            },
         }
     }
 }
@@ -82,16 +91,13 @@ pub(super) fn is_multicast(ip: IpAddr) -> bool {
     ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast())
 }
 
-/// Documentation, "this network", and class E.
+/// "This network", protocol assignments, discard, and class E.
 pub(super) fn is_reserved(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [first, ..] = ip.octets();
-            ip.is_documentation() || first == 0 || first >= 240 || ip.octets().starts_with(&[192, 0, 0])
+            first == 0 || first >= 240 || ip.octets().starts_with(&[192, 0, 0])
         }
-        IpAddr::V6(ip) => {
-            let s = ip.segments();
-            (s[0] == 0x2001 && s[1] == 0xdb8) || (s[0] == 0x3fff && s[1] < 0x1000) || s[0] == 0x100
-        }
+        IpAddr::V6(ip) => ip.segments()[0] == 0x100,
     }
 }

@@ -55,7 +55,8 @@ fn hostile_input_stays_small() {
         ("a claimed text", b"\xdb\xff\xff\xff\xff".to_vec()),
         ("bytes", [&[0xc6, 0x00, 0x0f, 0xff, 0xfb][..], &vec![0xff; MIB - 5]].concat()),
     ];
-    let full: Vec<u8> = [0xdc, 0x0f, 0xff].into_iter().chain(std::iter::repeat_n([0xa2, 97, 97], 4_095).flatten()).collect();
+    let full: Vec<u8> =
+        [0xdc, 0x0f, 0xff].into_iter().chain(std::iter::repeat_n([0xa2, 97, 97], 4_095).flatten()).collect();
     inputs.push(("as many values as are allowed", full));
     for (what, input) in inputs {
         for bytes in [input.clone(), [signature.clone(), input].concat()] {

@@ -39,20 +39,23 @@ fn error() -> impl Strategy<Value = RpcError> {
 
 fn req() -> impl Strategy<Value = Req> {
     let ids = (any::<u64>(), prop::option::of(any::<[u8; 32]>()), "[a-z._]{0,30}", any::<u32>(), any::<bool>());
-    let rest = (bytes(), bytes(), prop::option::of(any::<[u8; 16]>()), prop::option::of("[0-9a-f-]{0,55}"), any::<u8>());
-    (ids, rest, any::<bool>()).prop_map(|((id, swarm, endpoint, left_ms, more), (args, kwargs, idem, trace, hop), meta)| Req {
-        id,
-        swarm: swarm.map(SwarmId),
-        endpoint,
-        args,
-        kwargs,
-        left_ms,
-        more,
-        idem,
-        trace,
-        hop,
-        meta: meta.then(|| Bytes::from_static(b"\x81\xa1k\x01")),
-    })
+    let rest =
+        (bytes(), bytes(), prop::option::of(any::<[u8; 16]>()), prop::option::of("[0-9a-f-]{0,55}"), any::<u8>());
+    (ids, rest, any::<bool>()).prop_map(
+        |((id, swarm, endpoint, left_ms, more), (args, kwargs, idem, trace, hop), meta)| Req {
+            id,
+            swarm: swarm.map(SwarmId),
+            endpoint,
+            args,
+            kwargs,
+            left_ms,
+            more,
+            idem,
+            trace,
+            hop,
+            meta: meta.then(|| Bytes::from_static(b"\x81\xa1k\x01")),
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -339,7 +342,8 @@ fn hellos_come_back_and_lists_are_short() {
     assert_eq!(Hello::decode(&hello.encode()), Ok(hello.clone()));
     assert!(Hello::decode(&Hello { swarms: vec![[0; 32]; 33], ..hello.clone() }.encode()).is_err());
     assert!(Hello::decode(&Hello { agent: "x".repeat(65), ..hello }.encode()).is_err());
-    let shared = Shared { swarm: [3; 32], card: Bytes::from(vec![1; 16_000]), known: vec![Bytes::from(vec![2; 16_000]); 32] };
+    let shared =
+        Shared { swarm: [3; 32], card: Bytes::from(vec![1; 16_000]), known: vec![Bytes::from(vec![2; 16_000]); 32] };
     let reply = HelloReply {
         v: 1,
         agent: String::new(),
@@ -394,7 +398,10 @@ fn layouts_are_frozen() {
         ..Req::default()
     });
     let frames = [
-        (req, "0000003686a174a3726571a2696407a8656e64706f696e74a373756da461726773c403920102a66b7761726773c400a76c6566745f6d73cd03e8"),
+        (
+            req,
+            "0000003686a174a3726571a2696407a8656e64706f696e74a373756da461726773c403920102a66b7761726773c400a76c6566745f6d73cd03e8",
+        ),
         (
             Message::Res { id: 7, result: Bytes::from_static(b"\x03"), more: false },
             "0000001583a174a3726573a2696407a6726573756c74c40103",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use p2pnode::{AskBuilder, AskEvent, AskOutcome, Asked, ConversationId, value::to_json};
+use p2pnode::{AskBuilder, AskEvent, AskOutcome, Asked, ConversationId, ErrorCode, value::to_json};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         asked::Screen,
         json::millis,
         peers::reference,
-        render::{quote, seconds},
+        render::{again, count, quote, seconds},
     },
 };
 
@@ -123,18 +123,23 @@ fn judge(session: &Session, args: &Ask, text: &str, outcome: &AskOutcome) -> Opt
     }
 }
 
+/// No reply, and why, as far as that is known.
 fn nobody(session: &Session, text: &str, outcome: &AskOutcome) -> CliError {
-    let swarm = session.swarm();
-    let took = seconds(outcome.elapsed);
-    let message = match (outcome.acks, outcome.declined) {
-        (0, 0) => format!("nobody in swarm \"{swarm}\" answered within {took}"),
-        (0, declined) => format!("nobody in swarm \"{swarm}\" took it: {declined} declined"),
-        (acks, _) => {
-            let message = format!("{acks} in swarm \"{swarm}\" acked, but nobody replied within {took}");
-            return CliError::new("no_reply", exit::NO_REPLY, message).retryable(true);
-        }
-    };
-    node::nobody(session.node(), swarm, message, |near| format!("p2pnode ask {near} {}", quote(text)))
+    let (swarm, took) = (session.swarm(), seconds(outcome.elapsed));
+    let got = count(outcome.members, "node", "nodes");
+    if outcome.acks > 0 {
+        let message = format!("{} of {got} in swarm \"{swarm}\" acked, but nobody replied within {took}", outcome.acks);
+        return CliError::new("no_reply", exit::NO_REPLY, message).retryable(true);
+    }
+    let message = format!("nobody in swarm \"{swarm}\" answered within {took}");
+    let unanswered = CliError::of(ErrorCode::TransportNoResponders, message.as_str());
+    match (outcome.members, outcome.declined) {
+        (0, _) => node::nobody(session.node(), swarm, message, |near| format!("p2pnode ask {near} {}", quote(text))),
+        (members, declined) if members == declined => unanswered.maybe(format!("{got} got it and declined")),
+        _ => unanswered
+            .maybe(format!("{got} got it, none took it up in time"))
+            .try_also(again("", "--wait-first 10s"), "give them longer"),
+    }
 }
 
 /// The last lines.

@@ -208,7 +208,7 @@ macro_rules! tuples {
     ($(($($name:ident)+))*) => {$(
         impl<$($name: Serialize),+> IntoArgs for ($($name,)+) {
             fn into_args(self) -> Result<Arguments, String> {
-                let bytes = msgpack::try_encode(&self).map_err(|e| e.to_string())?;
+                let bytes = msgpack::try_encode(&self)?;
                 Ok(Arguments { args: Bytes::from(bytes), kwargs: Bytes::new() })
             }
         }
@@ -229,8 +229,7 @@ impl Kwargs {
 
     /// Adds one; the last of a name wins.
     pub fn with<T: Serialize>(mut self, name: impl Into<String>, value: T) -> Self {
-        let encoded = msgpack::try_encode(&value).map_err(|e| e.to_string());
-        let value = encoded.and_then(|bytes| msgpack::decode(&bytes).map_err(|e| e.to_string()));
+        let value = msgpack::try_encode(&value).and_then(|bytes| msgpack::decode(&bytes).map_err(|e| e.to_string()));
         self.0.insert(name.into(), value);
         self
     }

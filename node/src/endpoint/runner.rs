@@ -62,7 +62,7 @@ pub(crate) struct Runner {
 
 impl Runner {
     /// The node does not exist yet when its behaviours are made; it is set a moment later.
-    pub(crate) fn new(
+    pub(crate) fn service(
         endpoints: Endpoints,
         access: impl Access,
         shared: Shared,

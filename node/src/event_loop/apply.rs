@@ -35,7 +35,7 @@ impl EventLoop {
             }
             Command::PutValue { sealed, done } => self.put_value(sealed, done),
             Command::GetValue { key, done } => self.get_value(key, done),
-            Command::Providers { key, done } => self.providers(key, done),
+            Command::Providers { key, done } => self.providers(&key, done),
             Command::Lookup { peer, done } => self.lookup(peer, done),
             Command::Shutdown { done } => self.say_goodbye(done),
         }

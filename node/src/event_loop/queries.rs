@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{EventLoop, tick::MEMBERS_DIALS};
 use crate::{
+    command::Located,
     dht::{DhtError, ProvidersFound, ValueFound},
     node::lock,
     time::now_ms,
@@ -33,7 +34,7 @@ enum Waiting {
     Put(Done<usize>),
     Get(String, Option<Done<ValueFound>>),
     Providers(ProvidersFound, Done<ProvidersFound>),
-    Lookup(Vec<(PeerId, Vec<Multiaddr>)>, Done<Vec<(PeerId, Vec<Multiaddr>)>>),
+    Lookup(Located, Done<Located>),
     /// Our own search for members of our swarms.
     Members(Vec<PeerId>),
 }
@@ -84,13 +85,13 @@ impl EventLoop {
         self.queries.insert(token, Waiting::Get(key, Some(done)));
     }
 
-    pub(super) fn providers(&mut self, key: String, done: Done<ProvidersFound>) {
+    pub(super) fn providers(&mut self, key: &str, done: Done<ProvidersFound>) {
         let Some(done) = self.may_query(done) else { return };
-        let token = self.behaviour().discovery.providers(&key);
+        let token = self.behaviour().discovery.providers(key);
         self.queries.insert(token, Waiting::Providers(ProvidersFound::default(), done));
     }
 
-    pub(super) fn lookup(&mut self, peer: PeerId, done: Done<Vec<(PeerId, Vec<Multiaddr>)>>) {
+    pub(super) fn lookup(&mut self, peer: PeerId, done: Done<Located>) {
         let Some(done) = self.may_query(done) else { return };
         let token = self.behaviour().discovery.lookup(peer);
         self.queries.insert(token, Waiting::Lookup(Vec::new(), done));

@@ -1,7 +1,6 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    num::NonZeroUsize,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -11,19 +10,17 @@ use futures::FutureExt;
 use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
-use libp2p_kad::{self as kad, QueryId, RecordKey, store::RecordStore};
+use libp2p_kad::{self as kad, QueryId, RecordKey};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
-use p2pnode_wire::{
-    protocol,
-    value::{self, Value, ValueError},
-};
+use p2pnode_wire::value::{self, Value};
 
 use super::{
     announce::Announce,
+    query::{Output, Own, PutError, Query, QueryToken, Stats},
     refresh::{Lookup, Refresh},
+    settings::settings,
     store::{self, Store},
     table,
 };
@@ -31,114 +28,28 @@ use crate::discovery::Config;
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
-/// Providers told per lookup.
-const MAX_PROVIDERS: usize = 256;
 /// Expired records are removed this often.
 const PURGE: Duration = Duration::from_secs(60);
 
-/// Names a lookup; its results carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueryToken(u64);
-
-/// What a lookup cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Requests sent.
-    pub requests: u32,
-    /// Answered ones.
-    pub answers: u32,
-    /// Failed ones.
-    pub failures: u32,
-    /// From the first request to the end.
-    pub took: Option<Duration>,
-}
-
-impl From<kad::QueryStats> for Stats {
-    fn from(stats: kad::QueryStats) -> Self {
-        Self {
-            requests: stats.num_requests(),
-            answers: stats.num_successes(),
-            failures: stats.num_failures(),
-            took: stats.duration(),
-        }
-    }
-}
-
-/// Why a value of our own is not published.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PutError {
-    /// It is none, or its signature does not hold.
-    #[error(transparent)]
-    Invalid(#[from] ValueError),
-    /// Somebody else signed it.
-    #[error("the value is signed by {0}, not by this node")]
-    Foreign(p2pnode_wire::ids::PeerKey),
-    /// A newer one is published.
-    #[error("a value with this or a higher sequence number is published")]
-    Old,
-    /// More than this node keeps up.
-    #[error("too many values and keys of this node")]
-    TooMany,
-}
-
-/// What the DHT tells.
-#[derive(Debug)]
-pub enum Output {
-    Providers { token: QueryToken, providers: Vec<(PeerId, Vec<Multiaddr>)>, last: bool },
-    Value { token: QueryToken, value: Box<Value>, from: Option<PeerId> },
-    Peer { token: QueryToken, peer: PeerId, addrs: Vec<Multiaddr> },
-    Finished { token: QueryToken, stats: Stats, reached: usize, error: Option<String> },
-    Table { peers: usize },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Own {
-    Key(RecordKey),
-    Value(RecordKey),
-}
-
-#[derive(Debug)]
-enum Query {
-    Providers {
-        token: QueryToken,
-        seen: HashSet<PeerId>,
-    },
-    Value {
-        token: QueryToken,
-        found: bool,
-    },
-    Peer {
-        token: QueryToken,
-        peer: PeerId,
-    },
-    /// An announcement; with a token the first time a value is put.
-    Announce {
-        own: Own,
-        token: Option<QueryToken>,
-    },
-    Refresh,
-}
-
 /// Kademlia in our rhythm.
 pub struct Behaviour {
-    own: PeerId,
+    pub(super) own: PeerId,
     enabled: bool,
-    client: bool,
-    kad: kad::Behaviour<Store>,
-    table: usize,
-    announce: Announce<Own>,
+    pub(super) client: bool,
+    pub(super) kad: kad::Behaviour<Store>,
+    pub(super) table: usize,
+    pub(super) announce: Announce<Own>,
     /// Our own values, to be announced again. As many as `announce` takes.
     values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
     puts: HashMap<RecordKey, QueryToken>,
     refresh: Refresh,
     /// Ours and the program's: bounded by `MAX_QUERIES` and what `announce` and `refresh` start.
-    queries: HashMap<QueryId, Query>,
+    pub(super) queries: HashMap<QueryId, Query>,
     tokens: u64,
     /// Where connected peers are; as many as there are connections.
-    remotes: HashMap<PeerId, Multiaddr>,
-    events: VecDeque<Output>,
+    pub(super) remotes: HashMap<PeerId, Multiaddr>,
+    pub(super) events: VecDeque<Output>,
     purged: Instant,
     timer: Option<(Instant, Delay)>,
 }
@@ -147,27 +58,6 @@ impl fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dht::Behaviour {{ table: {}, queries: {} }}", self.table, self.queries.len())
     }
-}
-
-fn settings(config: &Config) -> kad::Config {
-    let one_or = |number: usize| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
-    let mut settings = kad::Config::new(StreamProtocol::new(protocol::KAD));
-    settings
-        .set_parallelism(one_or(config.parallelism))
-        .set_replication_factor(one_or(config.replication))
-        .disjoint_query_paths(false)
-        .set_query_timeout(config.query_timeout)
-        .set_kbucket_inserts(kad::BucketInserts::Manual)
-        .set_record_filtering(kad::StoreInserts::FilterBoth)
-        .set_record_ttl(Some(config.record_ttl))
-        .set_provider_record_ttl(Some(config.record_ttl))
-        // Owners announce their own; see `announce`.
-        .set_replication_interval(None)
-        .set_publication_interval(None)
-        .set_provider_publication_interval(None)
-        .set_periodic_bootstrap_interval(None)
-        .set_caching(kad::Caching::Disabled);
-    settings
 }
 
 impl Behaviour {
@@ -367,7 +257,7 @@ impl Behaviour {
         }
     }
 
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let before = self.table;
         self.table = self.kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
         if before == 0 && self.table > 0 {
@@ -375,143 +265,6 @@ impl Behaviour {
         }
         if before != self.table {
             self.events.push_back(Output::Table { peers: self.table });
-        }
-    }
-
-    fn on_kad(&mut self, event: kad::Event) {
-        match event {
-            kad::Event::RoutingUpdated { is_new_peer: true, .. } => self.count(),
-            kad::Event::InboundRequest { request } => self.on_inbound(request),
-            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
-                self.progressed(id, result, step.last);
-                if step.last {
-                    self.finished(id, stats);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn on_inbound(&mut self, request: kad::InboundRequest) {
-        let now = Instant::now();
-        match request {
-            kad::InboundRequest::PutRecord { source, record: Some(record), .. } if !self.client => {
-                if let Err(refused) = self.kad.store_mut().offer(record, now) {
-                    tracing::debug!(peer = %source, %refused, "a value is not kept");
-                }
-            }
-            kad::InboundRequest::AddProvider { record: Some(mut record) } if !self.client => {
-                record.addresses = store::believable(record.addresses, self.remotes.get(&record.provider));
-                if let Err(error) = self.kad.store_mut().add_provider(record) {
-                    tracing::debug!(%error, "a provider is not kept");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn progressed(&mut self, id: QueryId, result: kad::QueryResult, last: bool) {
-        match result {
-            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { key, providers })) => {
-                self.found_providers(id, &key, providers, last);
-            }
-            kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(found))) => self.found_value(id, found),
-            kad::QueryResult::GetClosestPeers(result) => {
-                let peers = match result {
-                    Ok(ok) => ok.peers,
-                    Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
-                };
-                self.found_peers(id, peers);
-            }
-            kad::QueryResult::PutRecord(result) => self.put(id, result),
-            _ => {}
-        }
-    }
-
-    fn found_providers(&mut self, id: QueryId, key: &RecordKey, providers: HashSet<PeerId>, last: bool) {
-        let Some(Query::Providers { token, seen }) = self.queries.get_mut(&id) else { return };
-        let token = *token;
-        let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
-        news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
-        seen.extend(news.iter().copied());
-        let kept = self.kad.store_mut().providers(key);
-        let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer, &kept))).collect();
-        if !providers.is_empty() || last {
-            self.events.push_back(Output::Providers { token, providers, last });
-        }
-    }
-
-    /// What lookups under way and the table know of `peer`: kad tells it to nobody but a dial, and forgets it after.
-    fn addresses(&mut self, peer: PeerId, kept: &[kad::ProviderRecord]) -> Vec<Multiaddr> {
-        let connection = ConnectionId::new_unchecked(0);
-        let known = self.kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
-        let mut known = known.unwrap_or_default();
-        let here = kept.iter().filter(|record| record.provider == peer);
-        known.extend(here.flat_map(|record| record.addresses.iter().cloned()));
-        known.sort_unstable();
-        known.dedup();
-        known.truncate(crate::upkeep::book::MAX_PER_PEER);
-        known
-    }
-
-    fn found_value(&mut self, id: QueryId, found: kad::PeerRecord) {
-        let Some(Query::Value { token, found: done }) = self.queries.get_mut(&id) else { return };
-        if *done {
-            return;
-        }
-        match store::open(&found.record.key, &found.record.value) {
-            Ok(value) => {
-                *done = true;
-                let token = *token;
-                self.events.push_back(Output::Value { token, value: Box::new(value), from: found.peer });
-                if let Some(mut query) = self.kad.query_mut(&id) {
-                    query.finish();
-                }
-            }
-            Err(refused) => tracing::debug!(peer = ?found.peer, %refused, "a value that is not good"),
-        }
-    }
-
-    fn found_peers(&mut self, id: QueryId, peers: Vec<kad::PeerInfo>) {
-        let Some(Query::Peer { token, peer }) = self.queries.get(&id) else { return };
-        let (token, wanted) = (*token, *peer);
-        if let Some(found) = peers.into_iter().find(|found| found.peer_id == wanted) {
-            self.events.push_back(Output::Peer { token, peer: wanted, addrs: found.addrs });
-        }
-    }
-
-    fn put(&mut self, id: QueryId, result: kad::PutRecordResult) {
-        let Some(Query::Announce { token: Some(token), .. }) = self.queries.get_mut(&id) else { return };
-        let token = *token;
-        let (reached, error) = match result {
-            Ok(_) => (self.table.min(self.kad_replication()), None),
-            Err(kad::PutRecordError::QuorumFailed { success, .. } | kad::PutRecordError::Timeout { success, .. }) => {
-                let error = success.is_empty().then(|| "no peer has taken it; it is tried again".to_owned());
-                (success.len(), error)
-            }
-        };
-        if let Some(Query::Announce { token, .. }) = self.queries.get_mut(&id) {
-            *token = None;
-        }
-        self.events.push_back(Output::Finished { token, stats: Stats::default(), reached, error });
-    }
-
-    fn kad_replication(&self) -> usize {
-        self.announce.enough()
-    }
-
-    fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
-        let Some(query) = self.queries.remove(&id) else { return };
-        if let Query::Announce { own, .. } = &query {
-            self.announce.finished(own);
-        }
-        let reached = match &query {
-            Query::Providers { seen, .. } => seen.len(),
-            Query::Value { found, .. } => usize::from(*found),
-            _ => 0,
-        };
-        if let Some(token) = query.token() {
-            self.events.push_back(Output::Finished { token, stats: stats.into(), reached, error: None });
         }
     }
 
@@ -528,16 +281,6 @@ impl Behaviour {
         {
             self.timer = None;
             cx.waker().wake_by_ref();
-        }
-    }
-}
-
-impl Query {
-    fn token(&self) -> Option<QueryToken> {
-        match self {
-            Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
-            Self::Announce { token, .. } => *token,
-            Self::Refresh => None,
         }
     }
 }

@@ -1,4 +1,5 @@
 use ed25519_dalek::SigningKey;
+use libp2p_kad::store::RecordStore as _;
 use libp2p_swarm::{Swarm, SwarmEvent};
 use p2pnode_wire::ids::PeerKey;
 

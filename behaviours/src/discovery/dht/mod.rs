@@ -2,9 +2,13 @@
 
 mod announce;
 mod behaviour;
+mod query;
 mod refresh;
+mod results;
+mod settings;
 mod store;
 mod table;
 
-pub(super) use behaviour::{Behaviour, Output};
-pub use behaviour::{PutError, QueryToken, Stats};
+pub(super) use behaviour::Behaviour;
+pub(super) use query::Output;
+pub use query::{PutError, QueryToken, Stats};

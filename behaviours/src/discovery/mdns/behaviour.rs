@@ -237,3 +237,7 @@ impl NetworkBehaviour for Behaviour {
 fn is_crossing(error: &DialError) -> bool {
     matches!(error, DialError::DialPeerConditionFalse(PeerCondition::NotDialing))
 }
+
+#[cfg(test)]
+#[path = "behaviour_tests.rs"]
+mod tests;

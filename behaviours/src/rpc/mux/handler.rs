@@ -150,7 +150,7 @@ impl Handler {
             let reason = reason(result);
             if let Some(outbound) = self.outbound.take() {
                 outbound.link.close(&reason);
-                self.reports.push_back(Report::Closed(outbound.link.clone()));
+                self.reports.push_back(Report::Closed(outbound.link));
             }
         }
     }

@@ -1,0 +1,102 @@
+//! What is being looked up, and what it gives.
+
+use std::{collections::HashSet, time::Duration};
+
+use libp2p_core::Multiaddr;
+use libp2p_identity::PeerId;
+use libp2p_kad::{self as kad, RecordKey};
+use p2pnode_wire::value::{Value, ValueError};
+
+/// Names a lookup; its results carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryToken(pub(super) u64);
+
+/// What a lookup cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests sent.
+    pub requests: u32,
+    /// Answered ones.
+    pub answers: u32,
+    /// Failed ones.
+    pub failures: u32,
+    /// From the first request to the end.
+    pub took: Option<Duration>,
+}
+
+impl From<kad::QueryStats> for Stats {
+    fn from(stats: kad::QueryStats) -> Self {
+        Self {
+            requests: stats.num_requests(),
+            answers: stats.num_successes(),
+            failures: stats.num_failures(),
+            took: stats.duration(),
+        }
+    }
+}
+
+/// Why a value of our own is not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// It is none, or its signature does not hold.
+    #[error(transparent)]
+    Invalid(#[from] ValueError),
+    /// Somebody else signed it.
+    #[error("the value is signed by {0}, not by this node")]
+    Foreign(p2pnode_wire::ids::PeerKey),
+    /// A newer one is published.
+    #[error("a value with this or a higher sequence number is published")]
+    Old,
+    /// More than this node keeps up.
+    #[error("too many values and keys of this node")]
+    TooMany,
+}
+
+/// What the DHT tells.
+#[derive(Debug)]
+pub enum Output {
+    Providers { token: QueryToken, providers: Vec<(PeerId, Vec<Multiaddr>)>, last: bool },
+    Value { token: QueryToken, value: Box<Value>, from: Option<PeerId> },
+    Peer { token: QueryToken, peer: PeerId, addrs: Vec<Multiaddr> },
+    Finished { token: QueryToken, stats: Stats, reached: usize, error: Option<String> },
+    Table { peers: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Own {
+    Key(RecordKey),
+    Value(RecordKey),
+}
+
+#[derive(Debug)]
+pub(super) enum Query {
+    Providers {
+        token: QueryToken,
+        seen: HashSet<PeerId>,
+    },
+    Value {
+        token: QueryToken,
+        found: bool,
+    },
+    Peer {
+        token: QueryToken,
+        peer: PeerId,
+    },
+    /// An announcement; with a token the first time a value is put.
+    Announce {
+        own: Own,
+        token: Option<QueryToken>,
+    },
+    Refresh,
+}
+
+impl Query {
+    pub(super) fn token(&self) -> Option<QueryToken> {
+        match self {
+            Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
+            Self::Announce { token, .. } => *token,
+            Self::Refresh => None,
+        }
+    }
+}
