@@ -1,6 +1,12 @@
 //! Who may call and ask in an open swarm.
 
-use libp2p::{Multiaddr, PeerId};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use p2pnode_behaviours::upkeep;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
@@ -17,6 +23,36 @@ pub(crate) struct OpenSwarms {
     pub(crate) own: PeerId,
     pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
     pub(crate) allow: Allow,
+    pub(crate) nearness: Nearness,
+}
+
+/// Interfaces come and go; looking at them is a system call too many for each call.
+const INTERFACES_FOR: Duration = Duration::from_secs(10);
+
+/// Whether a caller is on this host or in a private address range.
+#[derive(Clone, Default)]
+pub(crate) struct Nearness(Arc<Mutex<Option<(Instant, Vec<IpAddr>)>>>);
+
+impl Nearness {
+    pub(crate) fn is_near(&self, remote: &Multiaddr) -> bool {
+        upkeep::is_private(remote) || is_memory(remote) || upkeep::ip_of(remote).is_some_and(|ip| self.is_own(ip))
+    }
+
+    /// One of this host's own addresses, whatever its range.
+    fn is_own(&self, ip: IpAddr) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if known.as_ref().is_none_or(|(at, _)| now.saturating_duration_since(*at) > INTERFACES_FOR) {
+            let all = if_addrs::get_if_addrs().unwrap_or_default();
+            *known = Some((now, all.into_iter().map(|interface| interface.ip()).collect()));
+        }
+        known.as_ref().is_some_and(|(_, own)| own.contains(&ip))
+    }
+}
+
+/// Inside one process, as in tests and simulations: nearer than this host.
+fn is_memory(addr: &Multiaddr) -> bool {
+    addr.iter().any(|part| matches!(part, Protocol::Memory(_)))
 }
 
 /// What a member hears who calls from too far away: it may know, being a member.
@@ -41,7 +77,7 @@ impl Access for OpenSwarms {
         if joined.is_none() {
             return Err(Refused::Absent);
         }
-        if self.allow == Allow::Any || upkeep::is_private(remote) {
+        if self.allow == Allow::Any || self.nearness.is_near(remote) {
             return Ok(admission);
         }
         Err(Refused::Told(refusal()))

@@ -26,7 +26,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::OpenSwarms,
+    access::{Nearness, OpenSwarms},
     addr::BootstrapAddr,
     ask::{Answerer, Ask, AskHandler, Asks},
     command::COMMAND_QUEUE,
@@ -333,7 +333,8 @@ impl Builder {
         let shared = self.shared(&swarms, now);
         let endpoints = Endpoints::new();
         let answerer = Answerer::new(self.ask.take());
-        let (service, late) = Runner::service(endpoints.clone(), self.access(own, &swarms), shared.clone());
+        let nearness = Nearness::default();
+        let (service, late) = Runner::service(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.rpc.clone(), service);
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {
@@ -375,6 +376,7 @@ impl Builder {
             ephemeral: self.ephemeral,
             dht: self.dht,
             allow: self.allow,
+            nearness,
             about: self.about(&node.inner().identity, name)?,
             started: now,
         };
@@ -442,8 +444,8 @@ impl Builder {
         }
     }
 
-    fn access(&self, own: PeerId, swarms: &[(SwarmId, SwarmName)]) -> OpenSwarms {
-        OpenSwarms { own, swarms: swarms.to_vec(), allow: self.allow }
+    fn access(&self, own: PeerId, swarms: &[(SwarmId, SwarmName)], nearness: Nearness) -> OpenSwarms {
+        OpenSwarms { own, swarms: swarms.to_vec(), allow: self.allow, nearness }
     }
 
     fn behaviour(

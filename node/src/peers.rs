@@ -370,6 +370,11 @@ impl Peers {
             .collect()
     }
 
+    /// Members that are there, those of one command left out.
+    pub(crate) fn online(&self) -> usize {
+        self.entries.values().filter(|e| e.state == PeerState::Online && !e.ephemeral).count()
+    }
+
     pub(crate) fn is_member(&self, peer: &PeerId) -> bool {
         self.entries.contains_key(peer)
     }

@@ -292,7 +292,8 @@ fn cards_expire_and_may_not_promise_too_much() {
 #[test]
 fn every_change_of_signed_bytes_is_refused() {
     let now = 1_000_000;
-    let opens: [(&str, Bytes, fn(Bytes) -> bool); 4] = [
+    type Opens = fn(Bytes) -> bool;
+    let opens: [(&str, Bytes, Opens); 4] = [
         ("card", card(now).seal(&key()).into_raw(), |raw| Card::open(raw, 1_000_000).is_ok()),
         ("mail", mail().seal(&key()).into_raw(), |raw| Mail::open(raw).is_ok()),
         ("event", event().seal(&key()).into_raw(), |raw| Event::open(raw).is_ok()),

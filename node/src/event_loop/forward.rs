@@ -81,6 +81,9 @@ impl EventLoop {
             upkeep::Event::Disconnected { peer, connection, cause, last } => {
                 let broken = !matches!(cause, Cause::Idle | Cause::Local);
                 let change = lock(&self.setup.shared.peers).disconnected(&peer, connection, broken, now);
+                if matches!(change, Some(Change::Suspect(_))) {
+                    self.behaviour().discovery.member_lost();
+                }
                 self.count_peers();
                 self.announce(change);
                 if last {
@@ -210,7 +213,7 @@ impl EventLoop {
         let absent = || RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler");
         let swarm = mail.swarm.filter(|id| self.setup.swarms.iter().any(|(own, _)| own == id)).ok_or_else(absent)?;
         let remote = self.remote_of(&peer);
-        let near = remote.as_ref().is_some_and(upkeep::is_private) || remote.as_ref().is_some_and(is_memory);
+        let near = remote.as_ref().is_some_and(|addr| self.setup.nearness.is_near(addr));
         if !near && self.setup.allow == Allow::Private {
             return Err(crate::access::refusal());
         }
@@ -273,6 +276,8 @@ impl EventLoop {
 
     fn count_peers(&mut self) {
         let count = self.setup.swarm.connected_peers().count();
+        let members = lock(&self.setup.shared.peers).online();
+        self.behaviour().discovery.members(members);
         lock(&self.setup.shared.own).libp2p_peers = count;
     }
 }
@@ -280,9 +285,4 @@ impl EventLoop {
 /// A dial error for people: per address the innermost cause.
 pub(super) fn dial_error(error: &DialError) -> String {
     p2pnode_behaviours::rpc::describe_dial_error(error)
-}
-
-/// Inside one process, as in tests and simulations: nearer than this host.
-fn is_memory(addr: &Multiaddr) -> bool {
-    addr.iter().any(|part| matches!(part, libp2p::multiaddr::Protocol::Memory(_)))
 }

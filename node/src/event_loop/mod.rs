@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use crate::{
+    access::Nearness,
     addr::BootstrapAddr,
     ask::Answerer,
     builder::Allow,
@@ -59,6 +60,7 @@ pub(crate) struct Setup {
     pub(crate) ephemeral: bool,
     pub(crate) dht: bool,
     pub(crate) allow: Allow,
+    pub(crate) nearness: Nearness,
     pub(crate) about: About,
     pub(crate) started: Instant,
 }
