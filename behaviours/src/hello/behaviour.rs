@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
-use libp2p_request_response::{self as request_response, OutboundRequestId, ProtocolSupport};
+use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId, ProtocolSupport};
 use libp2p_swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm,
@@ -113,6 +113,13 @@ impl Behaviour {
             }
             Inner::OutboundFailure { peer, error, request_id, .. } => {
                 self.nonces.remove(&request_id);
+                if !matches!(error, OutboundFailure::UnsupportedProtocols)
+                    && self.inner.is_connected(&peer)
+                    && self.state.may_retry(&peer)
+                {
+                    // Of two connections that both ends dialled at once, the one that carried our hello was closed.
+                    return self.greet(peer);
+                }
                 self.events.push_back(Event::Silent { peer, reason: error.to_string() });
             }
             Inner::InboundFailure { .. } | Inner::ResponseSent { .. } => {}

@@ -23,6 +23,9 @@ const KNOWN_MAX: usize = 32;
 /// A member's hello is answered with our own only when the last is older: two nodes must not greet each other in a loop.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Hellos repeated on a peer that is still connected.
+const RETRIES: u32 = 3;
+
 /// A member of one of our swarms, as its own signature tells it.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -68,13 +71,21 @@ struct Joined {
     members: BTreeMap<PeerKey, Bytes>,
 }
 
+/// A connected peer.
+#[derive(Default)]
+struct Contact {
+    /// When it last answered a hello of ours.
+    greeted: Option<Instant>,
+    /// Hellos in a row that came to nothing.
+    failures: u32,
+}
+
 pub(super) struct State {
     config: Config,
     own: PeerId,
     swarms: BTreeMap<SwarmId, Joined>,
     card: Bytes,
-    /// Connected peers, and when they last answered a hello of ours.
-    contacts: HashMap<PeerId, Option<Instant>>,
+    contacts: HashMap<PeerId, Contact>,
 }
 
 impl State {
@@ -95,7 +106,7 @@ impl State {
     }
 
     pub(super) fn connected(&mut self, peer: PeerId) {
-        self.contacts.insert(peer, None);
+        self.contacts.insert(peer, Contact::default());
     }
 
     pub(super) fn disconnected(&mut self, peer: &PeerId) {
@@ -108,6 +119,13 @@ impl State {
         for joined in self.swarms.values_mut() {
             joined.members.remove(&key);
         }
+    }
+
+    /// A hello came to nothing: whether to try once more.
+    pub(super) fn may_retry(&mut self, peer: &PeerId) -> bool {
+        let Some(contact) = self.contacts.get_mut(peer) else { return false };
+        contact.failures = contact.failures.saturating_add(1);
+        contact.failures <= RETRIES
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
@@ -168,7 +186,7 @@ impl State {
             known: Vec::new(),
             ephemeral: hello.ephemeral,
         };
-        let last = self.contacts.get(&peer).copied().flatten();
+        let last = self.contacts.get(&peer).and_then(|c| c.greeted);
         let again = !shared.is_empty() && last.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_AFTER);
         (reply, event, again)
     }
@@ -193,8 +211,8 @@ impl State {
         now: Instant,
         now_ms: u64,
     ) -> Event {
-        if let Some(greeted) = self.contacts.get_mut(&peer) {
-            *greeted = Some(now);
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            *contact = Contact { greeted: Some(now), failures: 0 };
         }
         let mut shared = Vec::new();
         let (mut card, mut known) = (None, Vec::new());
