@@ -20,6 +20,9 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(3);
 const LOOK_FAR: Duration = Duration::from_secs(10);
 
+/// How long one address may take to answer: it is the target, without it there is nothing to do.
+const LOOK_THERE: Duration = Duration::from_secs(5);
+
 /// Between two looks at what is known of swarms.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -53,13 +56,13 @@ impl Session {
     /// Starts a node in the wanted swarms. `target` is whom the command is about, if it is about somebody: it may name
     /// a swarm or be an address.
     pub(crate) async fn open(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Self, CliError> {
-        let address = target.and_then(address);
+        let address = target.map(address).transpose()?.flatten();
         let swarms = match (want, named(ctx, want, target)?) {
             (Want::Nowhere, _) => Vec::new(),
             (_, Some(name)) => vec![name],
             (want, None) => visible(ctx, want, address.as_ref()).await?,
         };
-        let node = start(ctx, &swarms, address.as_ref()).await?;
+        let node = start(ctx, &swarms, address.as_ref(), true).await?;
         let far = address.is_some() || !ctx.global.bootstrap.is_empty();
         Ok(Self { node, swarms, started: ctx.started, far })
     }
@@ -126,7 +129,7 @@ fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Option<Strin
         Want::One(name) | Want::All(name) => name,
         Want::Nowhere => None,
     };
-    let in_target = || target.filter(|target| address(target).is_none())?.rsplit_once('@').map(|(_, swarm)| swarm);
+    let in_target = || target.filter(|target| !target.contains([':', '/']))?.rsplit_once('@').map(|(_, swarm)| swarm);
     let name = given.or_else(in_target).or(ctx.global.swarm.as_deref());
     name.map(swarm_name).transpose()
 }
@@ -134,25 +137,32 @@ fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Option<Strin
 /// A well-formed swarm name, in its normal form.
 pub(crate) fn swarm_name(text: &str) -> Result<String, CliError> {
     let name = text.parse::<p2pnode::wire::ids::SwarmName>();
-    name.map(|name| name.to_string()).map_err(|error| CliError::usage(format!("swarm \"{text}\": {error}")))
+    name.map(|name| name.to_string()).map_err(|error| CliError::usage(error.to_string()))
 }
 
-/// The address, if the target is one.
-fn address(target: &str) -> Option<BootstrapAddr> {
-    let looks = target.starts_with('/')
-        || (target.contains(':') && !target.starts_with("cap:") && !target.starts_with("role:"));
-    looks.then(|| target.parse().ok()).flatten()
+/// The address, if the target is one; names have no colons and slashes.
+fn address(target: &str) -> Result<Option<BootstrapAddr>, CliError> {
+    if target.starts_with("cap:") || target.starts_with("role:") || !target.contains([':', '/']) {
+        return Ok(None);
+    }
+    target.parse().map(Some).map_err(|error: p2pnode::AddrError| CliError::usage(error.to_string()))
 }
 
 /// Looks which swarms there are: on this host, else anywhere. A node can only join when it starts, so the one that
 /// looks is not the one that talks.
 async fn visible(ctx: &Ctx, want: Want<'_>, address: Option<&BootstrapAddr>) -> Result<Vec<String>, CliError> {
-    let scout = start(ctx, &[], address).await?;
-    let far = address.is_some() || !ctx.global.bootstrap.is_empty();
-    let nearest = if address.is_some() { "bootstrap" } else { "local" };
+    // Who is at an address is told by nobody else.
+    let scout = start(ctx, &[], address, address.is_none()).await?;
+    let (nearest, look) = match address {
+        Some(_) => ("bootstrap", LOOK_THERE),
+        None => ("local", if ctx.global.bootstrap.is_empty() { LOOK } else { LOOK_FAR }),
+    };
     tokio::select! {
-        _ = scout.discovered(if far { LOOK_FAR } else { LOOK }) => {}
+        _ = scout.discovered(look) => {}
         () = seen_by(&scout, nearest) => {}
+    }
+    if let Some(address) = address.filter(|_| scout.looked().libp2p_peers == 0) {
+        return Err(crate::error::node::unreachable(&scout, address));
     }
     let seen = scout.swarms_seen();
     let near = seen.iter().filter(|swarm| swarm.seen_by.iter().any(|by| by == nearest));
@@ -178,19 +188,20 @@ async fn seen_by(scout: &Node, how: &str) {
     sleep(OTHERS).await;
 }
 
-/// Starts a node for one command.
-async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>) -> Result<Node, CliError> {
-    let mut builder =
-        Node::builder(presets::Command).name(names::of_command()).mdns(!ctx.global.no_mdns).local(!ctx.global.no_local);
-    if !ctx.global.no_local {
+/// Starts a node for one command. Unless it looks `around`, it only asks at the address.
+async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>, around: bool) -> Result<Node, CliError> {
+    let (mdns, local) = (around && !ctx.global.no_mdns, around && !ctx.global.no_local);
+    let mut builder = Node::builder(presets::Command).name(names::of_command()).mdns(mdns).local(local);
+    if local {
         builder = builder.paths(profile::paths(&ctx.global)?);
     }
     for swarm in swarms {
         builder = builder.swarm(swarm);
     }
-    let bootstrap = bootstrap(ctx)?.into_iter().chain(address.cloned());
+    let given = if around { bootstrap(ctx)? } else { Vec::new() };
+    let builder = builder.bootstrap(given.into_iter().chain(address.cloned()));
     // Boxed: half of a node lives in this future.
-    Ok(Box::pin(builder.bootstrap(bootstrap).start()).await?)
+    Ok(Box::pin(builder.start()).await?)
 }
 
 /// The bootstrap addresses of the options.

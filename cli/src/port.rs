@@ -13,6 +13,9 @@ const DEFAULT: u16 = 9_999;
 /// Ports asked of the system before it is left to the transport.
 const TRIES: u32 = 16;
 
+/// What happens if no port is wanted.
+const WITHOUT: &str = "without --port it takes 9999, or the first free one";
+
 /// The wanted port, or else the kept one, 9999, or any, whichever is free first.
 ///
 /// Tried with sockets of our own: the transport shares TCP ports (`SO_REUSEPORT`), so two nodes would get the same one
@@ -27,11 +30,11 @@ pub(crate) fn choose(wanted: Option<u16>, kept: Option<u16>) -> Result<u16, CliE
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(CliError::usage(format!("port {port} may not be used: {error}"))
                 .maybe("ports below 1024 are for the administrator")
-                .try_also("leave out --port", "9999, or the first free one"))
+                .maybe(WITHOUT))
         }
         Err(error) => Err(CliError::new("port_in_use", exit::CONFLICT, format!("port {port} is taken: {error}"))
             .maybe("another node or program on this host listens there")
-            .try_also("leave out --port", "9999, or the first free one")),
+            .maybe(WITHOUT)),
     }
 }
 

@@ -87,7 +87,8 @@ impl From<ProfileError> for CliError {
         match error {
             ProfileError::Running { pid, .. } => Self::new("already_running", exit::CONFLICT, text)
                 .detail("pid", pid)
-                .try_also(again("", "--profile b"), "another node beside it"),
+                .maybe("a node keeps its profile as long as it runs; another --name has an identity of its own")
+                .try_also(format!("kill {pid}"), "stop that node"),
             ProfileError::AllInUse => Self::new("already_running", exit::CONFLICT, text),
             ProfileError::Name(_) => Self::usage(text),
             ProfileError::Identity(error) => error.into(),
@@ -109,6 +110,8 @@ impl From<IdentityError> for CliError {
             IdentityError::Exists { .. } => Self::new("identity_exists", exit::CONFLICT, text),
             IdentityError::Text(_) => Self::usage(text),
             IdentityError::Damaged { .. } => Self::new("key_damaged", exit::INTERNAL, text),
+            IdentityError::Io { .. } => Self::new("folder", exit::INTERNAL, text)
+                .try_also(again("--home /path/to/a/folder", ""), "keep everything there"),
             _ => Self::internal(text),
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     command::Command,
+    identity::Identity,
     node::Node,
     target::{Target, TargetError},
     time::now_ms,
@@ -99,11 +100,19 @@ impl Dht {
     /// # Errors
     /// [`DhtError`].
     pub async fn put(&self, name: &str, body: Bytes) -> Result<usize, DhtError> {
-        let owner = key_of(&self.node.peer_id()).ok_or(DhtError::Off)?;
+        self.put_as(&self.node.inner().identity, name, body).await
+    }
+
+    /// The same in the name of another identity: a command that speaks for a node signs with that node's key, without
+    /// being a second node of that key.
+    ///
+    /// # Errors
+    /// [`DhtError`].
+    pub async fn put_as(&self, owner: &Identity, name: &str, body: Bytes) -> Result<usize, DhtError> {
         // Milliseconds rise across restarts without a counter on disk.
-        let (at_ms, name) = (now_ms(), name.to_owned());
-        let value = value::Value { v: 1, owner, name, seq: at_ms, at_ms, body };
-        let sealed = value.seal(&self.node.signing_key()).into_raw();
+        let (at_ms, key) = (now_ms(), owner.peer_key());
+        let value = value::Value { v: 1, owner: key, name: name.to_owned(), seq: at_ms, at_ms, body };
+        let sealed = value.seal(&owner.signing_key()).into_raw();
         let (size, max) = (sealed.len(), limits::VALUE_MAX);
         if size > max {
             return Err(DhtError::TooLarge { size, max });

@@ -91,9 +91,27 @@ impl Paths {
         Ok(Self { data: folder.join("data"), state: folder.join("state"), runtime: folder.join("run") })
     }
 
+    /// Waits until no other node of this user is choosing its port; free again when the file is dropped. Two that start
+    /// together would otherwise both find the same port free. None if the folder cannot be written.
+    pub fn take_turn(&self) -> Option<File> {
+        create_private_dir(&self.runtime).ok()?;
+        let file = File::options().create(true).truncate(false).write(true).open(self.runtime.join("start.lock")).ok()?;
+        file.lock().ok()?;
+        Some(file)
+    }
+
     /// Where the registry of this host's nodes is.
     pub fn runtime(&self) -> &Path {
         &self.runtime
+    }
+
+    /// Where the key of a profile lies; reading it needs no lock.
+    ///
+    /// # Errors
+    /// [`ProfileError::Name`].
+    pub fn identity_path(&self, profile: &str) -> Result<PathBuf, ProfileError> {
+        check_name(profile)?;
+        Ok(self.key(profile))
     }
 
     fn key(&self, profile: &str) -> PathBuf {

@@ -105,6 +105,14 @@ impl Behaviour {
         self.dht.put_value(raw)
     }
 
+    /// The same for a value that another key has signed, such as that of a node whose command this is.
+    ///
+    /// # Errors
+    /// [`PutError`].
+    pub fn carry_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {
+        self.dht.carry_value(raw)
+    }
+
     /// The value under `key`; the first good one wins.
     pub fn get_value(&mut self, key: &str) -> QueryToken {
         self.dht.get_value(key)

@@ -19,16 +19,19 @@ pub(crate) struct Dht {
 /// What to do with the table.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
-    /// Store a small signed value and print the key to read it with
+    /// Store a small value, signed by a profile's identity, and print the key to read it with
     Put {
         /// Name of the value
         name: String,
         /// The value; `@FILE` takes the bytes of a file, `-` those of stdin
         value: String,
+        /// Sign it with the identity of this profile
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        profile: String,
     },
     /// Read a value
     Get {
-        /// Owner's id and name of the value, as `dht put` printed them
+        /// Owner's name or id, and name of the value, as `dht put` printed them
         #[arg(value_name = "PEER/NAME")]
         key: String,
         /// Write the bytes to a file; `-` is stdout, byte for byte

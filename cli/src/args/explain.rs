@@ -51,7 +51,7 @@ fn message(error: &clap::Error) -> String {
         .lines()
         .take_while(|line| !line.starts_with("Usage:") && !line.trim_start().starts_with("tip:"))
         .map(str::trim)
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .collect();
     crate::output::escape_line(&body.join(" ")).into_owned()
 }

@@ -40,10 +40,19 @@ async fn asked(ctx: &Ctx, args: &Ask) -> Result<u8, CliError> {
     let text = ctx.guard(None, input::text(args.text())).await?;
     let context = input::context(&args.context)?;
     connect::with(ctx, Want::One(args.swarm()), None, async |session| {
+        if args.swarm().is_none() && args.text() == session.swarm() {
+            return Err(forgotten(session.swarm()));
+        }
         let asked = question(ctx, session, args, &text, context).await?;
         follow(ctx, session, args, &text, asked).await
     })
     .await
+}
+
+/// `ask garden`: that is a swarm, and hardly the question.
+fn forgotten(swarm: &str) -> CliError {
+    CliError::usage(format!("\"{swarm}\" is a swarm; what is the question?"))
+        .try_this(format!("p2pnode ask {swarm} \"who is there?\""))
 }
 
 /// The question with all its rules.

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use p2pnode::{
-    ErrorCode, PeerId,
+    ErrorCode, Identity, PeerId,
     wire::{ids::SwarmId, key},
 };
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use crate::{
     error::CliError,
     input,
     output::{asked::body, json::bytes, render::count},
+    profile,
 };
 
 /// Without `--timeout`.
@@ -23,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Does one of the four.
 pub(super) async fn run(ctx: &Ctx, args: Dht) -> Result<(), CliError> {
     match args.verb {
-        Verb::Put { name, value } => put(ctx, &name, &value).await,
+        Verb::Put { name, value, profile } => put(ctx, &name, &value, &profile).await,
         Verb::Get { key, out } => get(ctx, &key, out.as_deref()).await,
         Verb::Providers { key } => providers(ctx, &key).await,
         Verb::Lookup { peer } => lookup(ctx, &peer).await,
@@ -46,7 +47,7 @@ async fn with<T>(
     .await
 }
 
-async fn put(ctx: &Ctx, name: &str, value: &str) -> Result<(), CliError> {
+async fn put(ctx: &Ctx, name: &str, value: &str, profile: &str) -> Result<(), CliError> {
     let data = match (value, value.strip_prefix('@')) {
         ("-", _) => ctx.guard(None, input::stdin()).await?,
         (_, Some(path)) => input::file(Path::new(path))?,
@@ -55,12 +56,12 @@ async fn put(ctx: &Ctx, name: &str, value: &str) -> Result<(), CliError> {
     if name.is_empty() || name.contains('/') {
         return Err(CliError::usage(format!("\"{name}\" cannot be the name of a value: it is empty or holds a slash")));
     }
+    let owner = Identity::load_or_create(&profile::paths(&ctx.global)?.identity_path(profile)?)?;
     with(ctx, Want::All(None), async |session| {
-        let nodes = session.node().dht().put(name, data.into()).await?;
-        let key = format!("{}/{name}", session.node().peer_id());
+        let nodes = session.node().dht().put_as(&owner, name, data.into()).await?;
+        let key = format!("{}/{name}", owner.peer_id());
         let stored = count(nodes, "node", "nodes");
-        ctx.out
-            .say(&format!("stored on {stored}, signed with a key of this command only: nobody can change it any more"));
+        ctx.out.say(&format!("stored on {stored} for an hour, signed by the identity of profile \"{profile}\""));
         ctx.answer(json!({"key": key, "nodes": nodes}), session.meta(), || key.clone())
     })
     .await

@@ -4,10 +4,10 @@ use std::{
     fs::OpenOptions,
     io::{self, IsTerminal as _, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use p2pnode::{Identity, Profile, default_name};
+use p2pnode::{Identity, default_name};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,83 +21,97 @@ use crate::{
 /// An exported key has about 60 signs.
 const KEY: u64 = 1_024;
 
+/// An identity at its place. Reading it needs no lock: a node may run with it meanwhile.
+struct Place<'a> {
+    profile: &'a str,
+    key: PathBuf,
+}
+
 /// Does one of the four.
 pub(super) fn run(ctx: &Ctx, args: &Id) -> Result<(), CliError> {
-    let profile = Profile::open(&profile::paths(&ctx.global)?, &args.profile)?;
+    let key = profile::paths(&ctx.global)?.identity_path(&args.profile)?;
+    let place = Place { profile: &args.profile, key };
     match &args.verb {
-        Verb::Show => show(ctx, &profile, &existing(&profile)?, "identity"),
+        Verb::Show => place.show(ctx, &place.existing()?, "identity"),
         Verb::New => {
             let identity = Identity::generate();
-            identity.save(&profile.key_path())?;
-            show(ctx, &profile, &identity, "new identity")
+            identity.save(&place.key)?;
+            place.show(ctx, &identity, "new identity")
         }
-        Verb::Export { out } => export(ctx, &profile, out),
+        Verb::Export { out } => place.export(ctx, out),
         Verb::Import { file } => {
             let identity: Identity = read(file)?.parse()?;
-            identity.save(&profile.key_path())?;
-            show(ctx, &profile, &identity, "restored identity")
+            identity.save(&place.key)?;
+            place.show(ctx, &identity, "restored identity")
         }
     }
 }
 
-fn existing(profile: &Profile) -> Result<Identity, CliError> {
-    Identity::load(&profile.key_path())?.ok_or_else(|| {
-        let option = if profile.name() == "default" { String::new() } else { format!(" --profile {}", profile.name()) };
-        let message = format!("profile \"{}\" has no identity yet", profile.name());
-        CliError::new("no_identity", p2pnode::ErrorCode::NotFound.exit(), message)
-            .looked(profile.key_path().display().to_string())
-            .try_also(format!("p2pnode id new{option}"), "make one now")
-    })
-}
-
-fn show(ctx: &Ctx, profile: &Profile, identity: &Identity, what: &str) -> Result<(), CliError> {
-    let (id, name) = (identity.peer_id(), default_name(&identity.peer_id()));
-    let key = profile.key_path().display().to_string();
-    ctx.answer(facts(profile, identity), ctx.meta(), || {
-        let label = |text: &str| ctx.out.style.paint(Role::Dim, &format!("{text:<9}"));
-        format!(
-            "{what} of profile {}\n  {} {id}\n  {} {name}\n  {} {key}",
-            profile.name(),
-            label("id"),
-            label("name"),
-            label("key file"),
-        )
-    })
-}
-
-fn facts(profile: &Profile, identity: &Identity) -> Value {
-    json!({
-        "profile": profile.name(),
-        "peer_id": identity.peer_id().to_string(),
-        "name": default_name(&identity.peer_id()),
-        "key_file": profile.key_path().display().to_string(),
-    })
-}
-
-fn export(ctx: &Ctx, profile: &Profile, out: &Path) -> Result<(), CliError> {
-    let identity = existing(profile)?;
-    let text = identity.export();
-    if out == Path::new("-") {
-        if io::stdout().is_terminal() || ctx.out.is_json() {
-            return Err(CliError::usage("the secret key is not shown on a terminal, and not in JSON")
-                .try_also("p2pnode id export --out backup.key", "into a file that only you can read"));
-        }
-        return ctx.out.line(&text);
+impl Place<'_> {
+    fn existing(&self) -> Result<Identity, CliError> {
+        Identity::load(&self.key)?.ok_or_else(|| {
+            let option = if self.profile == "default" { String::new() } else { format!(" --profile {}", self.profile) };
+            let message = format!("profile \"{}\" has no identity yet", self.profile);
+            CliError::new("no_identity", p2pnode::ErrorCode::NotFound.exit(), message)
+                .looked(self.key.display().to_string())
+                .try_also(format!("p2pnode id new{option}"), "make one now")
+        })
     }
-    let shown = out.display().to_string();
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(out).map_err(|error| match error {
-            error if error.kind() == io::ErrorKind::AlreadyExists => {
-                CliError::new("file_exists", exit::CONFLICT, format!("{shown} exists already; it was not overwritten"))
+
+    fn show(&self, ctx: &Ctx, identity: &Identity, what: &str) -> Result<(), CliError> {
+        let (id, name) = (identity.peer_id(), default_name(&identity.peer_id()));
+        ctx.answer(self.facts(identity), ctx.meta(), || {
+            let label = |text: &str| ctx.out.style.paint(Role::Dim, &format!("{text:<9}"));
+            format!(
+                "{what} of profile {}\n  {} {id}\n  {} {name}\n  {} {}",
+                self.profile,
+                label("id"),
+                label("name"),
+                label("key file"),
+                self.key.display(),
+            )
+        })
+    }
+
+    fn facts(&self, identity: &Identity) -> Value {
+        json!({
+            "profile": self.profile,
+            "peer_id": identity.peer_id().to_string(),
+            "name": default_name(&identity.peer_id()),
+            "key_file": self.key.display().to_string(),
+        })
+    }
+
+    fn export(&self, ctx: &Ctx, out: &Path) -> Result<(), CliError> {
+        let identity = self.existing()?;
+        let text = identity.export();
+        if out == Path::new("-") {
+            if io::stdout().is_terminal() || ctx.out.is_json() {
+                return Err(CliError::usage("the secret key is not shown on a terminal, and not in JSON")
+                    .try_also("p2pnode id export --out backup.key", "into a file that only you can read"));
             }
-            error => CliError::io(&shown, &error),
-        })?;
+            return ctx.out.line(&text);
+        }
+        let shown = out.display().to_string();
+        write_new(out, &shown, &text)?;
+        ctx.out.say("keep it like a password: whoever has it is this node");
+        let mut facts = self.facts(&identity);
+        facts["file"] = json!(shown);
+        ctx.answer(facts, ctx.meta(), || format!("{shown}  secret key of {}", identity.peer_id()))
+    }
+}
+
+/// Writes a file that only its owner can read, never over another.
+fn write_new(path: &Path, shown: &str, text: &str) -> Result<(), CliError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            CliError::new("file_exists", exit::CONFLICT, format!("{shown} exists already; it was not overwritten"))
+        }
+        _ => CliError::io(shown, &error),
+    })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
-    written.map_err(|error| CliError::io(&shown, &error))?;
-    ctx.out.say("keep it like a password: whoever has it is this node");
-    let mut facts = facts(profile, &identity);
-    facts["file"] = json!(shown);
-    ctx.answer(facts, ctx.meta(), || format!("{shown}  secret key of {}", identity.peer_id()))
+    written.map_err(|error| CliError::io(shown, &error))
 }
 
 fn read(file: &Path) -> Result<String, CliError> {

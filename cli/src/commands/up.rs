@@ -20,7 +20,7 @@ use crate::{
         render::again,
     },
     port,
-    profile::Kept,
+    profile::{self, Kept},
     program::{self, Answers, Program, Serves},
 };
 
@@ -53,12 +53,14 @@ pub(super) async fn run(ctx: &Ctx, args: Up) -> Result<u8, CliError> {
 async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
     let wanted = Wanted::read(ctx, args)?;
     let kept = Kept::take(ctx, args)?;
-    let (port, new, profile) = (wanted.port(args, kept.port())?, kept.is_new(), kept.name().to_owned());
+    let turn = profile::paths(&ctx.global)?.take_turn();
+    let (port, new, kept_name) = (wanted.port(args, kept.port())?, kept.is_new(), kept.name().to_owned());
     let name = args.name.clone().unwrap_or_else(|| kept.default_name());
     let builder = wanted.builder(args, port, &name);
     let builder = kept.into_builder(builder, port)?;
     let node = ctx.guard(None, Box::pin(async { Ok(builder.start().await?) })).await?;
-    let outcome = announce_and_watch(ctx, args, &node, &wanted, new, &profile, ready).await;
+    drop(turn);
+    let outcome = announce_and_watch(ctx, args, &node, &wanted, new, &kept_name, ready).await;
     leave(&node).await;
     outcome
 }
@@ -97,7 +99,7 @@ impl Wanted {
             args.serve.iter().map(|(name, command)| Ok((name.clone(), program(format!("--serve {name}"), command)?)));
         Ok(Self {
             swarms,
-            capabilities: args.cap.iter().map(|text| capability(text)).collect(),
+            capabilities: args.cap.iter().map(|text| capability(text)).collect::<Result<_, _>>()?,
             listen: args.listen.iter().map(|text| multiaddr(text)).collect::<Result<_, _>>()?,
             bootstrap: connect::bootstrap(ctx)?,
             ask: args.ask.as_deref().map(|command| program("--ask".to_owned(), command)).transpose()?,
@@ -149,16 +151,19 @@ impl Wanted {
 }
 
 /// `NAME=DESCRIPTION` or `NAME`.
-fn capability(text: &str) -> Capability {
+fn capability(text: &str) -> Result<Capability, CliError> {
     let (name, description) = text.split_once('=').unwrap_or((text, ""));
-    Capability::new(name.trim()).describe(description.trim())
+    if name.trim().is_empty() {
+        return Err(CliError::usage(format!("--cap \"{text}\" has no name")));
+    }
+    Ok(Capability::new(name.trim()).describe(description.trim()))
 }
 
 fn multiaddr(text: &str) -> Result<Multiaddr, CliError> {
     text.parse().map_err(|error| {
         CliError::usage(format!("--listen {text}: {error}"))
             .maybe("it must be a multiaddr, such as /ip4/0.0.0.0/tcp/9999 or /ip4/0.0.0.0/udp/9999/quic-v1")
-            .try_also("--port 9999", "for all addresses of this host")
+            .try_also("p2pnode up garden --port 9999", "for all addresses of this host")
     })
 }
 
@@ -227,6 +232,7 @@ async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
         code = ctx.stop.requested() => Err(CliError::interrupted(code)),
         () = limit => Ok(0),
         () = node.stopped() => Err(stopped()),
+        () = ctx.out.reader_gone() => Err(CliError::closed()),
     }
 }
 

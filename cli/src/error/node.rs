@@ -1,6 +1,8 @@
 //! What the node's errors mean to somebody at a terminal.
 
-use p2pnode::{AskError, CallError, DhtError, ErrorCode, FindError, Node, RpcError, StartError, TargetError};
+use p2pnode::{
+    AskError, BootstrapAddr, CallError, DhtError, ErrorCode, FindError, Node, RpcError, StartError, TargetError,
+};
 use serde_json::json;
 
 use super::{CliError, exit};
@@ -12,6 +14,14 @@ pub(crate) fn no_swarm(node: &Node) -> CliError {
     crate::connect::looked(error, node, None)
         .try_also("p2pnode up garden --demo", "start the first node of a swarm")
         .try_also("p2pnode swarms --scan 5s", "look longer")
+}
+
+/// The address that was to be called does not answer.
+pub(crate) fn unreachable(node: &Node, address: &BootstrapAddr) -> CliError {
+    let error = CliError::of(ErrorCode::AgentUnavailable, format!("{address} cannot be reached"));
+    let error = error.maybe("nothing listens there, or something on the way lets nothing through");
+    let failed = node.looked().bootstrap_failed;
+    failed.into_iter().fold(error, |error, (_, why)| error.maybe(why))
 }
 
 /// Several swarms are visible, and none was named.
@@ -155,9 +165,7 @@ impl From<StartError> for CliError {
         match error {
             StartError::Profile(error) => error.into(),
             StartError::SwarmName(_) | StartError::TooManySwarms(_) | StartError::Card(_) => Self::usage(text),
-            StartError::Endpoint(_) => {
-                Self::usage(text).maybe("each endpoint has one handler, and `_node.` names are taken")
-            }
+            StartError::Endpoint(_) => Self::usage(text),
             StartError::Listen { .. } => Self::new("listen", exit::CONFLICT, text)
                 .maybe("another program has this port, or no interface has this address"),
             _ => Self::internal(text),

@@ -45,13 +45,9 @@ fn bootstrap(looked: &Looked) -> Option<String> {
     if looked.bootstrap == 0 {
         return None;
     }
-    let failed = looked.bootstrap_failed.iter().map(|(addr, why)| format!("{addr}: {why}")).collect::<Vec<_>>();
-    let answered = looked.bootstrap.saturating_sub(failed.len());
+    let failed: Vec<String> = looked.bootstrap_failed.iter().map(|(addr, why)| format!("{addr}: {why}")).collect();
     let all = count(looked.bootstrap, "bootstrap address", "bootstrap addresses");
-    Some(match failed.is_empty() {
-        true => format!("{all} (answered)"),
-        false => format!("{all} ({answered} answered; {})", failed.join("; ")),
-    })
+    Some(if failed.is_empty() { all } else { format!("{all} ({})", failed.join("; ")) })
 }
 
 #[cfg(test)]
@@ -78,6 +74,6 @@ mod tests {
         assert_eq!(text(&alone, Some("x")), "this host (no node), mDNS (no network interface)");
         let far =
             Looked { bootstrap: 2, bootstrap_failed: vec![("h:1".into(), "refused".into())], ..Looked::default() };
-        assert_eq!(text(&far, None), "2 bootstrap addresses (1 answered; h:1: refused)");
+        assert_eq!(text(&far, None), "2 bootstrap addresses (h:1: refused)");
     }
 }

@@ -16,9 +16,11 @@ use std::{
     borrow::Cow,
     env,
     io::{self, IsTerminal as _, Write as _},
+    time::Duration,
 };
 
 use anstream::{AutoStream, ColorChoice};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 
 use self::{
@@ -29,6 +31,9 @@ use crate::{
     args::global::{Color, Early},
     error::CliError,
 };
+
+/// How often it is looked whether somebody still reads.
+const READER: Duration = Duration::from_millis(500);
 
 /// Foreign text for a terminal: what could steer it is spelled out; lines stay.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
@@ -112,6 +117,20 @@ impl Out {
     /// A JSON line of a stream.
     pub(crate) fn event(&self, kind: &str, fields: Value) -> Result<(), CliError> {
         self.line(&json::ascii(&Line::new(kind, fields)))
+    }
+
+    /// Resolves when whoever read stdout has gone. For commands that may have nothing to write for hours.
+    pub(crate) async fn reader_gone(&self) {
+        loop {
+            tokio::time::sleep(READER).await;
+            let stdout = io::stdout();
+            // The writing end of a pipe only ever reports this when nobody can read it any more.
+            let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut ends, Some(&now)).is_ok() && ends[0].revents().contains(PollFlags::ERR) {
+                return;
+            }
+        }
     }
 
     /// A line of talk on stderr; lost if nobody reads it.

@@ -94,10 +94,13 @@ impl Table {
         cells.chain([self.columns[column].title.width()]).max().unwrap_or_default()
     }
 
-    /// Takes the excess from flexible columns, the last one first. False: there is not enough to take.
+    /// Takes the excess from flexible columns, the last one first. False: there is not enough to take. While there are
+    /// columns that may go, only those are made narrower.
     fn shrink(&self, shown: &mut [(usize, usize)], mut excess: usize) -> bool {
+        let more = self.least_wanted(shown).is_some();
         for (column, wide) in shown.iter_mut().rev() {
-            if self.columns[*column].flexible {
+            let column = self.columns[*column];
+            if column.flexible && (column.rank.is_some() || !more) {
                 let taken = excess.min(wide.saturating_sub(NARROWEST));
                 *wide -= taken;
                 excess -= taken;
@@ -204,6 +207,16 @@ reviewer  online     2 ms
 日本      offline  113 ms";
         assert_eq!(drawn(26), expected);
         assert_eq!(drawn(5), expected, "nothing is wrapped, however narrow");
+    }
+
+    #[test]
+    fn what_must_stay_is_made_narrower_last() {
+        let columns = [Column::new("NAME").flexible(), Column::new("STATE"), Column::new("SWARM").optional(1)];
+        let mut table = Table::new(&columns);
+        table.row(["a-rather-long-name", "online", "garden"].map(|cell| (cell.to_owned(), None)));
+        let drawn = |width| table.render(Some(width), Style::plain(), "…").lines().nth(1).map(str::to_owned);
+        assert_eq!(drawn(33).as_deref(), Some("a-rather-long-name  online"));
+        assert_eq!(drawn(20).as_deref(), Some("a-rather-lo…  online"));
     }
 
     #[test]

@@ -153,15 +153,4 @@ fn common(caller: &p2pnode::PeerRef, swarm: &str, trace: Option<&str>) -> Vec<(&
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_say_why_first() {
-        assert_eq!(failure("exit 127", "pytest: not found\n"), "pytest: not found (exit 127)");
-        assert_eq!(failure("exit 1", " \n"), "exit 1");
-        assert_eq!(failure("exit 1", "1\n2\n\n3\n4\n"), "2; 3; 4 (exit 1)");
-        assert_eq!(failure("exit 1", "\u{1b}[31mred"), "\\u{1b}[31mred (exit 1)");
-        assert_eq!(failure("exit 1", &"x".repeat(900)).len(), ERROR_SIGNS + " (exit 1)".len());
-    }
-}
+mod tests;

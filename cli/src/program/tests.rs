@@ -1,4 +1,5 @@
-//! Real scripts in real process groups.
+//! Real scripts in real process groups, looked at through `/proc`.
+#![cfg(target_os = "linux")]
 
 use std::{fs, time::Instant};
 

@@ -54,6 +54,10 @@ impl HandlerError {
     pub fn is_decline(&self) -> bool {
         self.decline
     }
+
+    pub(crate) fn into_rpc(self) -> RpcError {
+        self.into()
+    }
 }
 
 impl fmt::Debug for HandlerError {
@@ -75,18 +79,19 @@ impl<E: std::error::Error> From<E> for HandlerError {
     }
 }
 
-impl HandlerError {
-    /// As it travels.
-    pub(crate) fn into_rpc(self) -> RpcError {
-        let mut rpc = RpcError::new(self.code, self.message);
-        (rpc.retryable, rpc.retry_after, rpc.details) = (self.retryable, self.retry_after, self.details);
+/// As it travels.
+impl From<HandlerError> for RpcError {
+    fn from(error: HandlerError) -> Self {
+        let mut rpc = Self::new(error.code, error.message);
+        (rpc.retryable, rpc.retry_after, rpc.details) = (error.retryable, error.retry_after, error.details);
         rpc
     }
 }
 
-/// A handler whose types are known only at run time. `()` for no arguments is up to it.
+/// A handler whose types are known only at run time: it reads [`Arguments`] and writes MessagePack itself.
 pub trait DynHandler: Send + Sync + 'static {
-    /// Answers one call with MessagePack.
+    /// Answers one call with MessagePack. The future is dropped when the caller gives up or its time is over; a panic
+    /// is the caller's `INTERNAL_ERROR` and does no harm to the node.
     fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>>;
 }
 
@@ -220,5 +225,34 @@ impl Endpoint {
     pub(crate) fn with_handler<A, R, H: Handler<A, R>>(self, handler: H) -> (Self, Arc<dyn DynHandler>) {
         let erased = handler.erase();
         (self.schema(&erased.input).output_schema(&erased.output), erased.handler)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails() -> Result<(), HandlerError> {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such ladder");
+        Err(missing)?
+    }
+
+    #[test]
+    fn any_error_becomes_a_failure_of_the_handler() {
+        let error = fails().expect_err("it fails");
+        assert_eq!((error.code, error.to_string()), (ErrorCode::HandlerFailed, "no such ladder".into()));
+        assert!(!error.is_decline() && !error.retryable);
+        assert!(HandlerError::decline().is_decline());
+    }
+
+    #[test]
+    fn nothing_is_lost_on_the_way_to_the_wire() {
+        let mut error = HandlerError::code(ErrorCode::RateLimited, "slowly");
+        error.retry_after = Some(Duration::from_secs(2));
+        error.details = Some(Bytes::from_static(b"\xc0"));
+        error.retryable = false;
+        let rpc = RpcError::from(error);
+        assert_eq!((rpc.code, rpc.message.as_str(), rpc.retryable), (ErrorCode::RateLimited, "slowly", false));
+        assert_eq!((rpc.retry_after, rpc.details), (Some(Duration::from_secs(2)), Some(Bytes::from_static(b"\xc0"))));
     }
 }

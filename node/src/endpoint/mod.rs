@@ -3,13 +3,16 @@
 mod args;
 mod context;
 mod handler;
+mod into_args;
+mod read;
 mod registry;
 mod runner;
 mod schema;
 
-pub use args::{ArgsError, Arguments, IntoArgs, Kwargs};
+pub use args::{ArgsError, Arguments};
 pub use context::Context;
 pub use handler::{DynHandler, Endpoint, Erased, Handler, HandlerError};
+pub use into_args::{IntoArgs, Kwargs};
 pub(crate) use registry::Endpoints;
 pub use registry::{EndpointError, Registration};
 pub(crate) use runner::{Access, Admission, Refused, Runner};

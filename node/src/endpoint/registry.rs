@@ -144,11 +144,12 @@ impl Endpoints {
         if name.starts_with('_') {
             return false;
         }
-        let removed = self.write().remove(name).is_some();
-        if removed {
+        // Dropped after the lock: what a handler owns may call back into this table.
+        let removed = self.write().remove(name);
+        if removed.is_some() {
             self.0.generation.fetch_add(1, Ordering::Relaxed);
         }
-        removed
+        removed.is_some()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Registered>> {
@@ -205,8 +206,131 @@ impl Drop for Registration {
         let mut entries = self.endpoints.write();
         // Somebody may have unregistered it and put another in its place.
         if entries.get(&registered.name).is_some_and(|known| Arc::ptr_eq(known, &registered)) {
-            entries.remove(&registered.name);
+            let removed = entries.remove(&registered.name);
+            drop(entries);
             self.endpoints.0.generation.fetch_add(1, Ordering::Relaxed);
+            drop(removed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::{FutureExt, future::BoxFuture};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::endpoint::{Arguments, Context, HandlerError};
+
+    struct Nothing;
+
+    impl DynHandler for Nothing {
+        fn call(&self, _: Context, _: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>> {
+            futures::future::ready(Ok(Bytes::new())).boxed()
+        }
+    }
+
+    /// A handler that owns the registration of another, as a plug-in may.
+    struct Owner(#[allow(dead_code, reason = "it matters when it is dropped")] Registration);
+
+    impl DynHandler for Owner {
+        fn call(&self, _: Context, _: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>> {
+            futures::future::ready(Ok(Bytes::new())).boxed()
+        }
+    }
+
+    fn add(endpoints: &Endpoints, name: &str) -> Result<Registration, EndpointError> {
+        endpoints.register(Endpoint::new(name), Arc::new(Nothing))
+    }
+
+    fn names(endpoints: &Endpoints) -> Vec<String> {
+        endpoints.published().into_iter().map(|info| info.name).collect()
+    }
+
+    #[test]
+    fn an_endpoint_is_there_as_long_as_its_registration() {
+        let endpoints = Endpoints::new();
+        let sum = add(&endpoints, "sum").expect("registered");
+        add(&endpoints, "kept").expect("registered").detach();
+        let before = endpoints.generation();
+        assert_eq!(names(&endpoints), ["kept", "sum"]);
+        assert_eq!(add(&endpoints, "sum").expect_err("taken"), EndpointError::Taken("sum".into()));
+        assert_eq!(endpoints.generation(), before, "nothing has changed");
+        drop(sum);
+        assert_eq!(names(&endpoints), ["kept"]);
+        assert!(endpoints.generation() > before);
+        assert!(endpoints.unregister("kept") && !endpoints.unregister("kept"));
+        assert!(endpoints.get("kept").is_none());
+    }
+
+    #[test]
+    fn a_registration_removes_only_its_own() {
+        let endpoints = Endpoints::new();
+        let first = add(&endpoints, "sum").expect("registered");
+        assert!(endpoints.unregister("sum"));
+        let _second = add(&endpoints, "sum").expect("free again");
+        drop(first);
+        assert_eq!(names(&endpoints), ["sum"]);
+    }
+
+    #[test]
+    fn unlisted_ones_answer_but_are_not_told_of() {
+        let endpoints = Endpoints::new();
+        let _secret = endpoints.register(Endpoint::new("secret").unlisted(), Arc::new(Nothing)).expect("registered");
+        assert!(endpoints.get("secret").is_some() && names(&endpoints).is_empty());
+    }
+
+    #[test]
+    fn reserved_names_are_for_the_node_and_old_names_lead_to_them() {
+        let endpoints = Endpoints::new();
+        for name in ["_node.ping", "_mine", "synapse.ask", "_synapse.ping"] {
+            assert_eq!(add(&endpoints, name).expect_err("reserved"), EndpointError::Reserved(name.into()));
+        }
+        for (_, name) in ALIASES {
+            // Several aliases lead to one.
+            let _ = endpoints.register_reserved(Endpoint::new(name), Arc::new(Nothing));
+        }
+        for (alias, name) in ALIASES {
+            assert_eq!(endpoints.get(alias).map(|found| found.name.to_string()).as_deref(), Some(name));
+        }
+        assert!(!endpoints.unregister("_node.ping"), "nor can they be removed");
+        assert!(endpoints.get("_synapse.join").is_none() && names(&endpoints).is_empty());
+    }
+
+    #[test]
+    fn a_handler_may_own_a_registration() {
+        let endpoints = Endpoints::new();
+        let inner = add(&endpoints, "inner").expect("registered");
+        let outer = endpoints.register(Endpoint::new("outer"), Arc::new(Owner(inner))).expect("registered");
+        drop(outer);
+        let inner = add(&endpoints, "inner").expect("free again");
+        endpoints.register(Endpoint::new("outer"), Arc::new(Owner(inner))).expect("registered").detach();
+        assert!(endpoints.unregister("outer"));
+        assert_eq!(names(&endpoints), Vec::<String>::new());
+    }
+
+    #[test]
+    fn there_is_an_end_to_them() {
+        let endpoints = Endpoints::new();
+        for n in 0..MAX_ENDPOINTS {
+            add(&endpoints, &n.to_string()).expect("registered").detach();
+        }
+        assert_eq!(add(&endpoints, "one-more").expect_err("full"), EndpointError::TooMany);
+    }
+
+    #[test]
+    fn an_odd_name_is_shown_harmless() {
+        let text = check_name("a\u{1b}[2J\n").expect_err("refused").to_string();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_plain(name in ".{0,140}") {
+            let plain = !name.is_empty() && name.len() <= 128
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            prop_assert_eq!(check_name(&name).is_ok(), plain);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Runs handlers for calls: access, room, time, and what to do when they panic.
 
 use std::{
-    any::Any,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -15,11 +14,13 @@ use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{SwarmId, SwarmName},
 };
+use tokio::sync::broadcast;
 
-use super::{Arguments, Context, Endpoints, HandlerError, registry::Registered};
+use super::{Arguments, Context, DynHandler, Endpoints, registry::Registered};
 use crate::{
     events::NodeEvent,
     node::{Shared, WeakNode, lock},
+    peers::PeerRef,
 };
 
 /// What a caller is told to wait when an endpoint has no room.
@@ -85,6 +86,18 @@ impl Runner {
     }
 }
 
+impl Runner {
+    /// None if nobody looks, which costs nothing; the node's own endpoints are not worth a look.
+    fn watch(&self, cx: &Context) -> Option<Watch> {
+        let events = &self.shared.events;
+        if events.receiver_count() == 0 || cx.endpoint.starts_with('_') {
+            return None;
+        }
+        let (from, endpoint) = (cx.caller.clone(), cx.endpoint.clone());
+        Some(Watch { from, endpoint, started: Instant::now(), events: events.clone() })
+    }
+}
+
 impl Service for Runner {
     fn serve(&self, call: Incoming) {
         let (endpoint, admission) = match self.admit(&call) {
@@ -109,12 +122,14 @@ impl Service for Runner {
             cancelled: call.cancelled,
         };
         let args = Arguments { args: call.request.args, kwargs: call.request.kwargs };
-        let (shared, reply) = (self.shared.clone(), call.reply);
+        let (watch, reply) = (self.watch(&cx), call.reply);
         tokio::spawn(async move {
-            let started = Instant::now();
-            let outcome = run(&endpoint, &cx, args).await;
+            let outcome = run(&*endpoint.handler, cx, args).await;
+            // Before the answer: who has it may call again at once.
             drop(permit);
-            report(&shared, &endpoint, &cx, &outcome, started);
+            if let Some(watch) = watch {
+                watch.end(&outcome);
+            }
             reply.finish(outcome);
         });
     }
@@ -126,47 +141,50 @@ fn full(concurrency: usize) -> RpcError {
     error
 }
 
-async fn run(endpoint: &Registered, cx: &Context, args: Arguments) -> Result<Bytes, RpcError> {
+async fn run(handler: &dyn DynHandler, cx: Context, args: Arguments) -> Result<Bytes, RpcError> {
+    let (deadline, cancelled, name) = (cx.deadline, cx.cancelled.clone(), cx.endpoint.clone());
+    if deadline <= Instant::now() {
+        return Err(late());
+    }
     // A handler may panic before it returns its future, too.
-    let work = async { endpoint.handler.call(cx.clone(), args).await };
-    let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
-    // Most handlers are done at once; only the others need a timer.
-    if let Some(outcome) = (&mut work).now_or_never() {
-        return conclude(endpoint, outcome);
-    }
+    let work = AssertUnwindSafe(async { handler.call(cx, args).await }).catch_unwind();
     tokio::select! {
-        outcome = work => conclude(endpoint, outcome),
-        () = cx.cancelled() => Err(RpcError::new(ErrorCode::TransportTimeout, "the caller gave up")),
-        () = tokio::time::sleep_until(cx.deadline.into()) => {
-            Err(RpcError::new(ErrorCode::TransportTimeout, "the handler did not end in time"))
-        }
+        // Most handlers are done at once, and need neither a timer nor a waker.
+        biased;
+        outcome = work => match outcome {
+            Ok(outcome) => outcome.map_err(RpcError::from),
+            Err(_) => {
+                tracing::error!(endpoint = &*name, "a handler panicked");
+                Err(RpcError::new(ErrorCode::InternalError, "the handler panicked"))
+            }
+        },
+        () = cancelled.cancelled() => Err(RpcError::new(ErrorCode::TransportTimeout, "the caller gave up")),
+        () = tokio::time::sleep_until(deadline.into()) => Err(late()),
     }
 }
 
-fn conclude(
-    endpoint: &Registered,
-    outcome: Result<Result<Bytes, HandlerError>, Box<dyn Any + Send>>,
-) -> Result<Bytes, RpcError> {
-    match outcome {
-        Ok(outcome) => outcome.map_err(HandlerError::into_rpc),
-        Err(_) => {
-            tracing::error!(endpoint = &*endpoint.name, "a handler panicked");
-            Err(RpcError::new(ErrorCode::InternalError, "the handler panicked"))
-        }
-    }
+fn late() -> RpcError {
+    RpcError::new(ErrorCode::TransportTimeout, "the handler did not end in time")
 }
 
-fn report(shared: &Shared, endpoint: &Registered, cx: &Context, outcome: &Result<Bytes, RpcError>, started: Instant) {
-    if shared.events.receiver_count() == 0 || endpoint.name.starts_with('_') {
-        return;
+/// A call that somebody watches.
+struct Watch {
+    from: PeerRef,
+    endpoint: Arc<str>,
+    started: Instant,
+    events: broadcast::Sender<NodeEvent>,
+}
+
+impl Watch {
+    fn end(self, outcome: &Result<Bytes, RpcError>) {
+        let event = NodeEvent::CallServed {
+            from: self.from,
+            endpoint: self.endpoint.to_string(),
+            ok: outcome.is_ok(),
+            error: outcome.as_ref().err().map(|e| e.message.clone()),
+            elapsed: self.started.elapsed(),
+        };
+        // Nobody watches any more: fine.
+        let _ = self.events.send(event);
     }
-    let event = NodeEvent::CallServed {
-        from: cx.caller.clone(),
-        endpoint: endpoint.name.to_string(),
-        ok: outcome.is_ok(),
-        error: outcome.as_ref().err().map(|e| e.message.clone()),
-        elapsed: started.elapsed(),
-    };
-    // Nobody watches any more: fine.
-    let _ = shared.events.send(event);
 }

@@ -71,7 +71,7 @@ impl EventLoop {
 
     pub(super) fn put_value(&mut self, sealed: Bytes, done: Done<usize>) {
         let Some(done) = self.may_query(done) else { return };
-        match self.behaviour().discovery.put_value(sealed) {
+        match self.behaviour().discovery.carry_value(sealed) {
             Ok(token) => self.queries.insert(token, Waiting::Put(done)),
             Err(error) => {
                 let _ = done.send(Err(DhtError::NotStored(error.to_string())));

@@ -155,6 +155,12 @@ impl Behaviour {
         if crate::peer_of(&value.owner) != Some(self.own) {
             return Err(PutError::Foreign(value.owner));
         }
+        self.carry_value(raw)
+    }
+
+    /// The same for a value that somebody else has signed: its signature speaks for it.
+    pub(crate) fn carry_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {
+        let (value, _) = Value::open(raw.clone())?;
         let key = RecordKey::new(&value::key(&value.owner, &value.name));
         if !self.announce.add(Own::Value(key.clone())) {
             return Err(PutError::TooMany);
