@@ -31,7 +31,10 @@ const INTERFACES_FOR: Duration = Duration::from_secs(10);
 
 /// Whether a caller is on this host or in a private address range.
 #[derive(Clone, Default)]
-pub(crate) struct Nearness(Arc<Mutex<Option<(Instant, Vec<IpAddr>)>>>);
+pub(crate) struct Nearness(Arc<Mutex<Option<OwnAddresses>>>);
+
+/// When they were looked up, and which they are.
+type OwnAddresses = (Instant, Vec<IpAddr>);
 
 impl Nearness {
     pub(crate) fn is_near(&self, remote: &Multiaddr) -> bool {

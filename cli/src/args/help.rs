@@ -13,7 +13,7 @@ use super::Cli;
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["up", "wait"]),
     ("Swarm", &["swarms", "members"]),
-    ("Look", &["peers", "find", "ping"]),
+    ("Look", &["peers", "peer", "find", "ping"]),
     ("Talk", &["ask", "call"]),
     ("Observe", &["dht"]),
     ("Tooling", &["id", "completions", "version"]),

@@ -66,6 +66,18 @@ pub(crate) struct Peers {
     pub(crate) listing: Listing,
 }
 
+/// Show everything known of one peer
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode peer reviewer
+  p2pnode peer cap:code-review --json")]
+pub(crate) struct Peer {
+    /// Name, id, unique prefix of an id, cap:NAME, or role:NAME
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+}
+
 /// List the peers of one swarm
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\

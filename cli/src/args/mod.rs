@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Members(look::Members),
     /// List the peers that can be seen from here
     Peers(look::Peers),
+    /// One peer.
+    Peer(look::Peer),
     /// Find nodes through the directory, also those that are no neighbours
     Find(look::Find),
     /// Measure the round trip to a peer and show the path
@@ -75,6 +77,7 @@ impl Verb {
             Self::Swarms(_) => "swarms",
             Self::Members(_) => "members",
             Self::Peers(_) => "peers",
+            Self::Peer(_) => "peer",
             Self::Find(_) => "find",
             Self::Ping(_) => "ping",
             Self::Ask(_) => "ask",

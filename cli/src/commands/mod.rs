@@ -6,6 +6,7 @@ mod dht;
 mod find;
 mod id;
 mod members;
+mod peer;
 mod peers;
 mod ping;
 mod swarms;
@@ -23,6 +24,7 @@ pub(crate) async fn run(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Wait(args) => Box::pin(wait::run(ctx, &args)).await.map(|()| 0),
         Verb::Swarms(args) => Box::pin(swarms::run(ctx, &args)).await.map(|()| 0),
         Verb::Members(args) => Box::pin(members::run(ctx, &args)).await.map(|()| 0),
+        Verb::Peer(args) => Box::pin(peer::run(ctx, &args)).await.map(|()| 0),
         Verb::Peers(args) => Box::pin(peers::run(ctx, &args)).await.map(|()| 0),
         Verb::Find(args) => Box::pin(find::run(ctx, &args)).await.map(|()| 0),
         Verb::Ping(args) => Box::pin(ping::run(ctx, &args)).await,
