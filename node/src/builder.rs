@@ -334,7 +334,8 @@ impl Builder {
         let endpoints = Endpoints::new();
         let answerer = Answerer::new(self.ask.take());
         let nearness = Nearness::default();
-        let (service, late) = Runner::service(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
+        let (service, late) =
+            Runner::service(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.rpc.clone(), service);
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {

@@ -126,7 +126,15 @@ impl Dht {
     /// [`DhtError`].
     pub async fn get(&self, name: &str) -> Result<ValueFound, DhtError> {
         let (owner, name) = match name.split_once('/') {
-            Some((peer, name)) => (crate::resolve::id(&self.node, &Target::from(peer)).await?, name),
+            Some((peer, name)) => {
+                let target = Target::from(peer);
+                // A whole id needs no node of that id: the value speaks for itself.
+                let owner = match target.peer_id() {
+                    Some(id) => id,
+                    None => crate::resolve::id(&self.node, &target).await?,
+                };
+                (owner, name)
+            }
             None => (self.node.peer_id(), name),
         };
         let owner = key_of(&owner).ok_or_else(|| DhtError::NotFound { key: name.to_owned() })?;

@@ -95,7 +95,8 @@ impl Paths {
     /// together would otherwise both find the same port free. None if the folder cannot be written.
     pub fn take_turn(&self) -> Option<File> {
         create_private_dir(&self.runtime).ok()?;
-        let file = File::options().create(true).truncate(false).write(true).open(self.runtime.join("start.lock")).ok()?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(self.runtime.join("start.lock")).ok()?;
         file.lock().ok()?;
         Some(file)
     }

@@ -52,7 +52,11 @@ fn page(ctx: &Ctx, peer: &Peer) -> String {
     let mut add = |label: &str, values: Vec<String>| {
         for (n, value) in values.into_iter().filter(|value| !value.is_empty()).enumerate() {
             let label = if n == 0 { label } else { "" };
-            lines.push(format!("  {} {}", ctx.out.style.paint(Role::Dim, &format!("{label:<12}")), escape_line(&value)));
+            lines.push(format!(
+                "  {} {}",
+                ctx.out.style.paint(Role::Dim, &format!("{label:<12}")),
+                escape_line(&value)
+            ));
         }
     };
     add("state", vec![format!("{}, seen {}", peer.state.as_str(), ago(peer.last_seen))]);

@@ -4,7 +4,11 @@ use std::{io, time::Duration};
 
 use libp2p::{
     PeerId, Transport,
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, timeout::TransportTimeout},
+        upgrade,
+    },
     identity::Keypair,
     noise, quic, tcp, yamux,
 };

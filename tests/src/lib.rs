@@ -1,0 +1,424 @@
+//! Harness for tests that run whole `p2pnode` processes.
+//!
+//! Each test has a [`Home`] of its own, so that tests see neither each other nor the user's nodes. Nothing waits by
+//! sleeping: a test waits for a line of output or for a condition, with a deadline, and says what it saw instead.
+#![forbid(unsafe_code)]
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    io::{self, BufRead, BufReader, Read},
+    net::{TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+mod netns;
+mod victim;
+
+pub use netns::{Namespace, may_make_namespaces};
+pub use victim::{RECOVERY, Victim};
+
+/// How long one command may take before it is killed: far more than any needs, so that a loaded machine is no failure.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long to wait for what takes a moment.
+pub const SOON: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Path of the program, built once per test process, in the profile of the test itself.
+///
+/// `P2PNODE_TEST_BIN` names another program to test.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match env::var_os("P2PNODE_TEST_BIN") {
+        Some(path) => path.into(),
+        None => build().unwrap_or_else(|error| panic!("p2pnode cannot be built: {error:#}")),
+    })
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    use anyhow::Context;
+    // target/PROFILE/deps/TEST
+    let exe = env::current_exe()?;
+    let folder = exe.ancestors().nth(2).context("the test is not in a target folder")?;
+    let target = folder.parent().context("the test is not in a target folder")?;
+    let profile = match folder.file_name().and_then(OsStr::to_str).context("a profile without a name")? {
+        "debug" => "dev",
+        other => other,
+    };
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "-p", "p2pnode-cli", "--locked", "--profile", profile, "--manifest-path"])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(target)
+        .stdin(Stdio::null())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(folder.join("p2pnode"))
+}
+
+/// A port that nobody listens on right now, in TCP and in UDP.
+///
+/// # Panics
+/// If the system has none.
+pub fn free_port() -> u16 {
+    for _ in 0..64 {
+        let Ok(tcp) = TcpListener::bind(("0.0.0.0", 0)) else { continue };
+        let Ok(addr) = tcp.local_addr() else { continue };
+        if UdpSocket::bind(("0.0.0.0", addr.port())).is_ok() {
+            return addr.port();
+        }
+    }
+    panic!("no port is free in both protocols")
+}
+
+/// Looks again and again until `condition` gives something, or the time is over.
+pub fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return Some(found);
+        }
+        if start.elapsed() > limit {
+            return None;
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// A folder with everything of the nodes of one test, removed at its end.
+#[derive(Debug)]
+pub struct Home {
+    folder: TempDir,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// If no folder can be made.
+    pub fn new() -> Self {
+        let folder = TempDir::with_prefix("p2pnode-test-").unwrap_or_else(|error| panic!("no folder: {error}"));
+        Self { folder }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes an executable script and returns its path as a word for a command line.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn script(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path().join(name);
+        let written = fs::write(&path, format!("#!/bin/sh\n{text}\n"))
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The program with this home and nothing else of the environment but `PATH`.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(binary());
+        command.args(args);
+        self.clean(&mut command);
+        command
+    }
+
+    /// The same inside a network namespace.
+    pub fn command_in<A: AsRef<OsStr>>(&self, space: &Namespace, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = space.command(binary());
+        command.args(args);
+        self.clean(&mut command);
+        command
+    }
+
+    fn clean(&self, command: &mut Command) {
+        let path = env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
+        command.env_clear().env("PATH", path).env("HOME", self.path()).env("P2PNODE_HOME", self.path());
+        command.current_dir(self.path()).stdin(Stdio::null());
+    }
+
+    /// Runs the program to its end, on this host only: `--no-mdns` comes first.
+    ///
+    /// # Panics
+    /// If it does not start, or does not end within [`COMMAND_LIMIT`].
+    pub fn run(&self, args: &[&str]) -> Output {
+        run(self.command([&["--no-mdns"], args].concat()))
+    }
+
+    /// Starts `up` with these arguments, `--no-mdns`, and any free port unless the arguments say which.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn up(&self, args: &[&str]) -> Node {
+        let port = free_port().to_string();
+        let mut all = vec!["--no-mdns", "up"];
+        all.extend(args);
+        if !args.contains(&"--port") {
+            all.extend(["--port", &port]);
+        }
+        Node::start(self.command(all))
+    }
+}
+
+/// What a command left behind.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// From the start to the end.
+    pub elapsed: Duration,
+}
+
+impl Output {
+    /// Checks the exit code and that nothing panicked; shows everything if not so.
+    ///
+    /// # Panics
+    /// If it is another.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code; output was:\n{self}");
+        assert!(!self.stderr.contains("panicked"), "{self}");
+        self
+    }
+
+    /// Checks that standard output has this text.
+    ///
+    /// # Panics
+    /// If it has not.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "stdout lacks {text:?}:\n{self}");
+        self
+    }
+
+    /// Checks that standard error has this text.
+    ///
+    /// # Panics
+    /// If it has not.
+    #[track_caller]
+    pub fn complains(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "stderr lacks {text:?}:\n{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { status, stdout, stderr, elapsed, .. } = self;
+        write!(f, "{status} after {elapsed:?}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
+    }
+}
+
+/// Runs a command to its end, with nothing on its stdin.
+///
+/// # Panics
+/// If it does not start, or does not end within [`COMMAND_LIMIT`].
+pub fn run(mut command: Command) -> Output {
+    let start = Instant::now();
+    let shown = format!("{command:?}");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let readers = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let ended = until(COMMAND_LIMIT, || child.try_wait().transpose());
+    let elapsed = start.elapsed();
+    let status = match ended {
+        Some(status) => status.unwrap_or_else(|error| panic!("{shown}: {error}")),
+        None => {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{shown} did not end within {COMMAND_LIMIT:?}\n{}\n{}", join(readers.0), join(readers.1));
+        }
+    };
+    Output { code: status.code(), status, stdout: join(readers.0), stderr: join(readers.1), elapsed }
+}
+
+fn read_all<R: Read + Send + 'static>(from: Option<R>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.map(|mut from| from.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn join(reader: thread::JoinHandle<String>) -> String {
+    reader.join().unwrap_or_default()
+}
+
+/// Lines that a node has written so far, of both streams.
+#[derive(Debug, Default)]
+struct Lines {
+    text: Mutex<String>,
+    more: Condvar,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(self: &Arc<Self>, from: impl Read + Send + 'static) {
+        let lines = self.clone();
+        thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+                lines.lock().push_str(&String::from_utf8_lossy(&line));
+                lines.more.notify_all();
+                line.clear();
+            }
+        });
+    }
+}
+
+/// A process that serves until it is told to stop; dropped, it is killed.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    lines: Arc<Lines>,
+}
+
+impl Node {
+    /// Starts a command.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let lines = Arc::<Lines>::default();
+        if let Some(stdout) = child.stdout.take() {
+            lines.follow(stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            lines.follow(stderr);
+        }
+        Self { child, lines }
+    }
+
+    /// Waits until it has said this, and returns everything it said so far.
+    ///
+    /// # Panics
+    /// If it does not say it in time.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str, limit: Duration) -> String {
+        let end = Instant::now() + limit;
+        let mut said = self.lines.lock();
+        while !said.contains(text) {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the node did not say {text:?} within {limit:?}, but:\n{said}");
+            said = self.lines.more.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        said.clone()
+    }
+
+    /// Waits until it serves.
+    #[track_caller]
+    pub fn ready(self) -> Self {
+        self.wait_for("ready in ", SOON);
+        self
+    }
+
+    /// What it said so far.
+    pub fn said(&self) -> String {
+        self.lines.lock().clone()
+    }
+
+    /// The name it gave itself: the word after `node` in its first line.
+    ///
+    /// # Panics
+    /// If it did not say it.
+    #[track_caller]
+    pub fn name(&self) -> String {
+        let said = self.wait_for("ready in ", SOON);
+        let mut words = said.split_whitespace().skip_while(|word| *word != "node").skip(1);
+        words.next().unwrap_or_else(|| panic!("no name in:\n{said}")).to_owned()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory it has in use, in KiB, where the system tells it.
+    pub fn rss_kib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What Ctrl-C does.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn interrupt(&self) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let sent = pid.map(|pid| kill_process(pid, Signal::INT));
+        assert!(matches!(sent, Some(Ok(()))), "SIGINT was not sent: {sent:?}");
+    }
+
+    /// `kill -9`: it ends without a word to anybody.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill9(&mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        assert!(killed.is_ok(), "kill -9: {killed:?}");
+    }
+
+    /// Waits for its end and returns its exit code.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let ended: Option<io::Result<ExitStatus>> = until(limit, || self.child.try_wait().transpose());
+        match ended {
+            Some(Ok(status)) => status.code(),
+            other => panic!("the node did not end within {limit:?} ({other:?}):\n{}", self.said()),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- node {}\n{}---", self.pid(), self.said());
+        }
+    }
+}
