@@ -14,8 +14,12 @@ use libp2p::{
 };
 use p2pnode_behaviours::upkeep::{AddressRules, Gate};
 
-/// Dial, TLS or noise, and multiplexer together; half-open handshakes end here.
+/// Dial, TLS or noise, and multiplexer together, when we dial.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The same when somebody dials us: shorter, since sixteen strangers that say nothing keep everybody else out for so
+/// long. Four round trips of a satellite link fit.
+const INBOUND_HANDSHAKE: Duration = Duration::from_secs(4);
 
 /// Substreams per connection: our protocols need fewer than twenty at once, the classic RPC road sixteen.
 const MAX_STREAMS: usize = 64;
@@ -38,8 +42,9 @@ pub(crate) fn build(keypair: &Keypair, rules: &AddressRules) -> io::Result<Boxed
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux)
-        .timeout(HANDSHAKE)
         .boxed();
+    let tcp = TransportTimeout::with_outgoing_timeout(tcp, HANDSHAKE);
+    let tcp = TransportTimeout::with_ingoing_timeout(tcp, INBOUND_HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed();
