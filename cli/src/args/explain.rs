@@ -97,7 +97,7 @@ mod tests {
             ("aks", "ask"),
             ("pign", "ping"),
             ("pings", "ping"),
-            ("peer", "peers"),
+            ("pere", "peer"),
             ("memebrs", "members"),
             ("cal", "call"),
             ("fnid", "find"),

@@ -63,6 +63,7 @@ Swarm:
 
 Look:
   peers        List the peers that can be seen from here
+  peer         Show everything known of one peer
   find         Find nodes through the directory, also those that are no neighbours
   ping         Measure the round trip to a peer and show the path
 
