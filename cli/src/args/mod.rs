@@ -45,7 +45,6 @@ pub(crate) enum Verb {
     Members(look::Members),
     /// List the peers that can be seen from here
     Peers(look::Peers),
-    /// One peer.
     Peer(look::Peer),
     /// Find nodes through the directory, also those that are no neighbours
     Find(look::Find),
