@@ -1,5 +1,7 @@
 //! The `p2pnode` command line: reads the words, starts what they ask for, tells how it went.
 #![forbid(unsafe_code)]
+// Doc comments of arguments are help texts: brackets there are addresses.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 mod args;
 mod commands;
