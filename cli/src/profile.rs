@@ -88,7 +88,11 @@ impl From<ProfileError> for CliError {
             ProfileError::Running { pid, .. } => Self::new("already_running", exit::CONFLICT, text)
                 .detail("pid", pid)
                 .maybe("a node keeps its profile as long as it runs; another --name has an identity of its own")
-                .try_also(format!("kill {pid}"), "stop that node"),
+                // Unknown is 0, and `kill 0` would end the caller's own group.
+                .try_also(
+                    if pid == 0 { again("", "--name b") } else { format!("kill {pid}") },
+                    "stop that node, or start another",
+                ),
             ProfileError::AllInUse => Self::new("already_running", exit::CONFLICT, text),
             ProfileError::Name(_) => Self::usage(text),
             ProfileError::Identity(error) => error.into(),

@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{Read, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -11,7 +12,13 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use libp2p::{PeerId, identity::Keypair};
 use p2pnode_wire::ids::PeerKey;
-use rustix::fs::{Mode, OFlags};
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+use rustix::fs::{CWD, RenameFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Written before the key in its text form, so that it is recognised where it should not be.
@@ -19,6 +26,9 @@ const PREFIX: &str = "p2pkey1_";
 
 /// Bytes of SHA-256 after the key in its text form: a slip of the finger is found.
 const CHECK: usize = 4;
+
+/// Bytes read of a key file: more than a key has, so that a longer one is noticed.
+const READ_MAX: usize = 64;
 
 /// Why an identity cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +47,7 @@ pub enum IdentityError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Its size; from 64 bytes on it is not counted further.
         found: usize,
     },
     /// The key file cannot be read or written.
@@ -73,7 +83,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// A fresh key from the system's randomness.
+    /// A fresh key.
     pub fn generate() -> Self {
         Self::from_seed(rand::random())
     }
@@ -108,43 +118,51 @@ impl Identity {
     /// [`IdentityError`].
     pub fn load(path: &Path) -> Result<Option<Self>, IdentityError> {
         let io = |source: std::io::Error| IdentityError::Io { path: path.to_owned(), source };
-        let file = match rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        // A pipe in its place must not make us wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(io(std::io::Error::other("a link is no place for a key"))),
             Err(error) => return Err(io(error.into())),
         };
-        let mode = mode_of(&file).map_err(io)?;
+        let about = file.metadata().map_err(io)?;
+        if !about.is_file() {
+            return Err(io(std::io::Error::other("this is no ordinary file")));
+        }
+        let mode = about.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(IdentityError::Mode { path: path.to_owned(), mode });
         }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.take(64).read_to_end(&mut bytes).map_err(io)?;
-        let seed: [u8; 32] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| IdentityError::Damaged { path: path.to_owned(), found: bytes.len() })?;
-        Ok(Some(Self::from_seed(seed)))
+        // All at once: a vector that grows leaves copies of the key behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(READ_MAX));
+        file.take(READ_MAX as u64).read_to_end(&mut bytes).map_err(io)?;
+        let damaged = |_| IdentityError::Damaged { path: path.to_owned(), found: bytes.len() };
+        let seed = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(damaged)?);
+        Ok(Some(Self::from_seed(*seed)))
     }
 
-    /// Writes the key to `path` with mode 0600, whole or not at all; never over an existing file.
+    /// Writes the key to `path` with mode 0600, whole or not at all; never over an existing file. Folders that are
+    /// missing are made with mode 0700.
     ///
     /// # Errors
     /// [`IdentityError`].
     pub fn save(&self, path: &Path) -> Result<(), IdentityError> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let io = |at: &Path, source: std::io::Error| IdentityError::Io { path: at.to_owned(), source };
         create_private_dir(folder).map_err(|e| io(folder, e))?;
-        let temporary = path.with_extension(format!("new-{}", std::process::id()));
+        let temporary = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
         let written = self.write_new(&temporary).map_err(|e| io(&temporary, e));
-        let placed = written.and_then(|()| match std::fs::hard_link(&temporary, path) {
+        let placed = written.and_then(|()| match place(&temporary, path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(IdentityError::Exists { path: path.to_owned() })
             }
-            Err(error) => Err(io(path, error)),
-            Ok(()) => Ok(()),
+            other => other.map_err(|error| io(path, error)),
         });
-        // A leftover is harmless: it is private, and the next attempt uses another name.
-        let _ = std::fs::remove_file(&temporary);
+        if placed.is_err() {
+            // What could not be written cannot always be removed either; it is private in any case.
+            let _ = std::fs::remove_file(&temporary);
+        }
         placed?;
         File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| io(folder, e))
     }
@@ -158,9 +176,13 @@ impl Identity {
 
     /// The key as text, to be kept like a password: a prefix, the seed and a check in base64.
     pub fn export(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new(self.seed.to_vec());
-        bytes.extend_from_slice(&check(self.seed.as_slice()));
-        Zeroizing::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.seed.len() + CHECK));
+        bytes.extend_from_slice(self.seed.as_slice());
+        bytes.extend_from_slice(&check(&self.seed));
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + BASE64URL_NOPAD.encode_len(bytes.len())));
+        text.push_str(PREFIX);
+        BASE64URL_NOPAD.encode_append(&bytes, &mut text);
+        text
     }
 
     /// The id that others know this node by.
@@ -189,11 +211,11 @@ impl FromStr for Identity {
         let body = text.trim().strip_prefix(PREFIX).ok_or(IdentityError::Text("it does not begin with p2pkey1_"))?;
         let bytes = BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| IdentityError::Text("it is not base64"))?;
         let bytes = Zeroizing::new(bytes);
-        let (seed, found) = bytes.split_at_checked(32).ok_or(IdentityError::Text("it was cut off"))?;
+        let (seed, found) = bytes.split_first_chunk().ok_or(IdentityError::Text("it was cut off"))?;
         if found != check(seed) {
-            return Err(IdentityError::Text("its check does not match: was the end cut off?"));
+            return Err(IdentityError::Text("its check does not match: a sign is wrong, or the end was cut off"));
         }
-        Ok(Self::from_seed(seed.try_into().expect("split at 32")))
+        Ok(Self::from_seed(*seed))
     }
 }
 
@@ -201,27 +223,41 @@ fn vanished(path: &Path) -> IdentityError {
     IdentityError::Io { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() }
 }
 
-fn check(seed: &[u8]) -> Vec<u8> {
-    use sha2::{Digest, Sha256};
-    Sha256::digest([b"p2pnode/key/1", seed].concat()).iter().take(CHECK).copied().collect()
+fn check(seed: &[u8; 32]) -> [u8; CHECK] {
+    let digest = Sha256::new().chain_update("p2pnode/key/1").chain_update(seed).finalize();
+    std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default())
 }
 
-fn mode_of(file: &File) -> std::io::Result<u32> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(file.metadata()?.permissions().mode() & 0o7777)
+/// Moves a file to where none is yet. A plain rename would replace the key that somebody else has put there meanwhile.
+fn place(from: &Path, to: &Path) -> std::io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can; those that cannot may have hard links, which never replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        other => return other.map_err(Into::into),
+    }
+    std::fs::hard_link(from, to)?;
+    std::fs::remove_file(from)
 }
 
 /// Makes a folder, and those above it, that only its owner may enter.
 pub(crate) fn create_private_dir(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::collections::HashSet;
 
     use super::*;
+
+    fn private(path: &Path) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("changed");
+    }
+
+    fn leftovers(dir: &Path) -> usize {
+        std::fs::read_dir(dir).expect("a folder").count()
+    }
 
     #[test]
     fn a_key_is_made_once_and_private() {
@@ -230,10 +266,37 @@ mod tests {
         let first = Identity::load_or_create(&path).expect("made");
         let again = Identity::load_or_create(&path).expect("read");
         assert_eq!(first.peer_id(), again.peer_id());
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode() & 0o7777;
-        assert_eq!(mode, 0o600);
-        let names: Vec<_> = std::fs::read_dir(dir.path().join("a/b")).expect("a folder").collect();
-        assert_eq!(names.len(), 1, "no leftovers");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&dir.path().join("a")), 0o700);
+        assert_eq!(leftovers(&dir.path().join("a/b")), 1);
+    }
+
+    #[test]
+    fn all_who_begin_at_once_have_the_same_key() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("identity.key");
+        let make = || Identity::load_or_create(&path).map(|identity| identity.peer_id()).map_err(|e| e.to_string());
+        let ids: HashSet<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        assert_eq!(leftovers(dir.path()), 1);
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("identity.key");
+        let first = Identity::load_or_create(&path).expect("made");
+        let error = Identity::generate().save(&path).expect_err("there is one");
+        assert!(matches!(error, IdentityError::Exists { .. }), "{error}");
+        assert_eq!(Identity::load(&path).expect("read").map(|i| i.peer_id()), Some(first.peer_id()));
+        assert_eq!(leftovers(dir.path()), 1);
+        let link = dir.path().join("link.key");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).expect("linked");
+        assert!(matches!(Identity::generate().save(&link), Err(IdentityError::Exists { .. })));
     }
 
     #[test]
@@ -241,31 +304,63 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
         Identity::load_or_create(&path).expect("made");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
-        let text = Identity::load_or_create(&path).expect_err("refused").to_string();
-        assert!(text.contains("0644") && text.contains("chmod 600"), "{text}");
+        for mode in [0o644, 0o640, 0o604, 0o620] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
+            let text = Identity::load_or_create(&path).expect_err("refused").to_string();
+            let fix = format!("chmod 600 {}", path.display());
+            assert!(text.contains(&format!("{mode:04o}")) && text.contains(&fix), "{text}");
+        }
+        private(&path);
+        Identity::load_or_create(&path).expect("private again");
     }
 
     #[test]
-    fn a_damaged_key_and_a_link_are_refused() {
+    fn a_damaged_key_and_what_is_no_file_are_refused() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
-        std::fs::write(&path, b"short").expect("written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
-        assert!(matches!(Identity::load(&path), Err(IdentityError::Damaged { found: 5, .. })));
+        for (bytes, size) in [(&b"short"[..], 5), (&[7; 33], 33), (&[7; 5_000], READ_MAX), (b"", 0)] {
+            std::fs::write(&path, bytes).expect("written");
+            private(&path);
+            let error = Identity::load(&path).expect_err("damaged");
+            assert!(matches!(error, IdentityError::Damaged { found, .. } if found == size), "{error}");
+        }
         let link = dir.path().join("link.key");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
-        assert!(matches!(Identity::load(&link), Err(IdentityError::Io { .. })));
+        assert!(Identity::load(&link).expect_err("a link").to_string().contains("link"));
+        let folder = dir.path().join("folder.key");
+        std::fs::create_dir(&folder).expect("made");
+        assert!(matches!(Identity::load(&folder), Err(IdentityError::Io { .. })));
+        assert!(matches!(Identity::load(&path.join("below")), Err(IdentityError::Io { .. })));
     }
 
     #[test]
     fn export_and_import_find_slips() {
         let identity = Identity::generate();
         let text = identity.export();
-        let back: Identity = text.parse().expect("its own text");
+        let back: Identity = format!("  {}\n", *text).parse().expect("its own text");
         assert_eq!(back.peer_id(), identity.peer_id());
-        assert!(text[..text.len() - 1].parse::<Identity>().is_err());
-        let seed = BASE64URL_NOPAD.encode(identity.seed.as_slice());
-        assert!(!format!("{identity:?}").contains(&seed));
+        for at in PREFIX.len()..text.len() {
+            let other = if &text[at..=at] == "A" { "B" } else { "A" };
+            let slip = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+            assert!(slip.parse::<Identity>().is_err(), "sign {at}");
+            assert!(text[..at].parse::<Identity>().is_err(), "cut at {at}");
+        }
+        assert!("".parse::<Identity>().is_err() && "p2pkey1_".parse::<Identity>().is_err());
+    }
+
+    #[test]
+    fn the_secret_is_never_printed() {
+        let identity = Identity::generate();
+        let shown = format!("{identity:?}");
+        let seed = identity.seed.as_slice();
+        let spellings = [BASE64URL_NOPAD.encode(seed), data_encoding::HEXLOWER.encode(seed), format!("{seed:?}")];
+        assert!(spellings.iter().all(|spelling| !shown.contains(spelling.as_str())) && shown.contains("[redacted]"));
+    }
+
+    #[test]
+    fn all_its_ids_are_one() {
+        let identity = Identity::generate();
+        assert_eq!(p2pnode_behaviours::peer_of(&identity.peer_key()), Some(identity.peer_id()));
+        assert_eq!(identity.keypair().public().to_peer_id(), identity.peer_id());
     }
 }

@@ -1,9 +1,11 @@
 //! Where a node keeps things, and that only one uses them at a time.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use etcetera::BaseStrategy;
@@ -14,25 +16,38 @@ use crate::identity::{Identity, IdentityError, create_private_dir};
 /// Profiles tried for one that is free.
 const MAX_PROFILES: usize = 100;
 
+/// How often, and how long apart, the pid of a lock's holder is looked for.
+const PID_TRIES: usize = 20;
+const PID_WAIT: Duration = Duration::from_millis(2);
+
+/// How long, and how often, one's turn to start is waited for: a node that hangs must not keep others from starting.
+const TURN_MAX: Duration = Duration::from_secs(5);
+const TURN_WAIT: Duration = Duration::from_millis(5);
+
+/// Bytes of a pid.
+const PID_MAX: u64 = 32;
+
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
     /// Another process uses it.
-    #[error("profile \"{name}\" is in use by process {pid}")]
+    #[error("profile \"{name}\" is in use by {holder}", holder = holder(*pid))]
     Running {
         /// Its name.
         name: String,
-        /// Who uses it.
+        /// Who uses it; 0 if that cannot be read.
         pid: u32,
+        /// The lock that it holds.
+        path: PathBuf,
     },
     /// Its key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// No home folder is known.
-    #[error("no home folder is known: HOME is not set. Set HOME, or P2PNODE_HOME to the folder to use")]
+    #[error("no home folder is known: HOME is not set to a whole path. Set HOME, or P2PNODE_HOME to the folder to use")]
     NoHome,
-    /// A folder cannot be written.
+    /// A folder or file cannot be read or written.
     #[error("{path}: {source}. Make it writable, or set P2PNODE_HOME to another folder", path = .path.display())]
     Folder {
         /// The folder or file.
@@ -48,6 +63,12 @@ pub enum ProfileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another process holds this node's entry in the registry of this host.
+    #[error("{path} is held by another process: two nodes of this host have the same identity", path = .path.display())]
+    Twin {
+        /// The entry.
+        path: PathBuf,
+    },
     /// The name is not one.
     #[error("\"{0}\" is no name for a profile: use letters, digits, `.`, `_` and `-`, at most 64")]
     Name(String),
@@ -56,48 +77,98 @@ pub enum ProfileError {
     AllInUse,
 }
 
+fn holder(pid: u32) -> String {
+    if pid == 0 { "another process".into() } else { format!("process {pid}") }
+}
+
+impl ProfileError {
+    fn folder(path: &Path, source: std::io::Error) -> Self {
+        Self::Folder { path: path.to_owned(), source }
+    }
+}
+
 /// The folders, by XDG on Linux and macOS alike, or all below one folder.
+///
+/// | folder | by XDG | below one folder | holds |
+/// |---|---|---|---|
+/// | config | `~/.config/p2pnode` | itself | `config.toml` |
+/// | data | `~/.local/share/p2pnode` | `data` | `<profile>/identity.key` |
+/// | state | `~/.local/state/p2pnode` | `state` | `<profile>/node.lock`, `<profile>/node.json` |
+/// | runtime | `$XDG_RUNTIME_DIR/p2pnode`, else `${TMPDIR:-/tmp}/p2pnode-<uid>` | `run` | `nodes/<peer>.json` |
+///
+/// Nothing is made before it is used; then folders get mode 0700.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
+    config: PathBuf,
     data: PathBuf,
     state: PathBuf,
     runtime: PathBuf,
 }
 
 impl Paths {
-    /// `$P2PNODE_HOME` if set, else the XDG folders.
+    /// Below `$P2PNODE_HOME` if that is set, else the XDG folders.
     ///
     /// # Errors
-    /// [`ProfileError::NoHome`].
+    /// [`ProfileError::NoHome`]; [`ProfileError::Folder`] as for [`Paths::in_folder`].
     pub fn discover() -> Result<Self, ProfileError> {
-        if let Some(home) = std::env::var_os("P2PNODE_HOME").filter(|h| !h.is_empty()) {
+        if let Some(home) = std::env::var_os("P2PNODE_HOME").filter(|home| !home.is_empty()) {
             return Self::in_folder(PathBuf::from(home));
         }
         let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| ProfileError::NoHome)?;
-        let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
-        let runtime = match xdg.runtime_dir() {
-            Some(dir) => dir.join("p2pnode"),
-            None => shared_runtime(),
-        };
-        Ok(Self { data: xdg.data_dir().join("p2pnode"), state: state.join("p2pnode"), runtime })
+        // A relative HOME would scatter keys over the folders in which commands happen to run.
+        if !xdg.home_dir().is_absolute() {
+            return Err(ProfileError::NoHome);
+        }
+        let ours = |folder: PathBuf| folder.join("p2pnode");
+        let data = ours(xdg.data_dir());
+        let state = xdg.state_dir().map_or_else(|| data.clone(), ours);
+        let runtime = xdg.runtime_dir().map_or_else(shared_runtime, ours);
+        Ok(Self { config: ours(xdg.config_dir()), data, state, runtime })
     }
 
-    /// Everything below one folder.
+    /// Everything below one folder; a relative one counts from the working folder of now.
     ///
     /// # Errors
-    /// None today.
+    /// [`ProfileError::Folder`]: it is relative, and the working folder is gone.
     pub fn in_folder(folder: impl AsRef<Path>) -> Result<Self, ProfileError> {
         let folder = folder.as_ref();
-        Ok(Self { data: folder.join("data"), state: folder.join("state"), runtime: folder.join("run") })
+        let config = std::path::absolute(folder).map_err(|source| ProfileError::folder(folder, source))?;
+        let below = |name| config.join(name);
+        let (data, state, runtime) = (below("data"), below("state"), below("run"));
+        Ok(Self { config, data, state, runtime })
     }
 
-    /// Waits until no other node of this user is choosing its port; free again when the file is dropped. Two that start
-    /// together would otherwise both find the same port free. None if the folder cannot be written.
+    /// Where settings are read from.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Where the keys of profiles are.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where profiles keep what they remember, and their locks.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Waits, at most 5 s, until no other node of this user is choosing its port; free again when the file is dropped.
+    /// Two that start together would otherwise both find the same port free. None if it took too long, or if the
+    /// runtime folder is not ours alone or cannot be written.
     pub fn take_turn(&self) -> Option<File> {
         create_private_dir(&self.runtime).ok()?;
-        let file =
-            File::options().create(true).truncate(false).write(true).open(self.runtime.join("start.lock")).ok()?;
-        file.lock().ok()?;
+        check_private(&self.runtime).ok()?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(self.runtime.join("start.lock")).ok()?;
+        let deadline = Instant::now() + TURN_MAX;
+        while file.try_lock().is_err() {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(TURN_WAIT);
+        }
         Some(file)
     }
 
@@ -128,19 +199,22 @@ impl Paths {
 /// ours and private before it uses it.
 fn shared_runtime() -> PathBuf {
     let uid = rustix::process::getuid().as_raw();
-    let shared = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    shared.join(format!("p2pnode-{uid}"))
+    let shared = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    shared.unwrap_or_else(|| PathBuf::from("/tmp")).join(format!("p2pnode-{uid}"))
 }
 
 /// What a profile remembers between runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Memory {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
 }
 
 /// A named set of folders, held by this process until it is dropped.
 #[derive(Debug)]
+#[must_use = "dropping it lets others use the profile"]
 pub struct Profile {
     paths: Paths,
     name: String,
@@ -193,9 +267,12 @@ impl Profile {
     /// Its key; made the first time.
     ///
     /// # Errors
-    /// [`ProfileError::Identity`].
+    /// [`ProfileError::Identity`]; [`ProfileError::Folder`] if the data folder cannot be read or written.
     pub fn identity(&self) -> Result<Identity, ProfileError> {
-        Ok(Identity::load_or_create(&self.paths.key(&self.name))?)
+        Identity::load_or_create(&self.paths.key(&self.name)).map_err(|error| match error {
+            IdentityError::Io { path, source } => ProfileError::Folder { path, source },
+            other => other.into(),
+        })
     }
 
     /// Where its key lies.
@@ -205,8 +282,7 @@ impl Profile {
 
     /// The port it listened on last.
     pub fn port(&self) -> Option<u16> {
-        let bytes = std::fs::read(self.memory()).ok()?;
-        serde_json::from_slice::<Memory>(&bytes).ok()?.port
+        self.recall().port
     }
 
     /// Remembers the port for the next run.
@@ -214,18 +290,59 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Folder`].
     pub fn remember_port(&self, port: u16) -> Result<(), ProfileError> {
-        let memory = Memory { port: Some(port) };
+        self.remember(&Memory { port: Some(port), ..self.recall() })
+    }
+
+    /// What its node was called last.
+    pub fn node_name(&self) -> Option<String> {
+        self.recall().name
+    }
+
+    /// Remembers what its node is called for the next run.
+    ///
+    /// # Errors
+    /// [`ProfileError::Folder`].
+    pub fn remember_node_name(&self, name: &str) -> Result<(), ProfileError> {
+        self.remember(&Memory { name: Some(name.to_owned()), ..self.recall() })
+    }
+
+    /// Nothing, if there is no memory or it is damaged: it is a convenience, not worth an error.
+    fn recall(&self) -> Memory {
+        let bytes = std::fs::read(self.memory());
+        bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Whole or not at all. Who holds the lock writes alone, so one name for the temporary file is enough.
+    fn remember(&self, memory: &Memory) -> Result<(), ProfileError> {
         let path = self.memory();
-        let folder = |source| ProfileError::Folder { path: path.clone(), source };
+        let failed = |source| ProfileError::folder(&path, source);
         let temporary = path.with_extension("new");
-        let text = serde_json::to_vec(&memory).map_err(|e| folder(e.into()))?;
-        std::fs::write(&temporary, text).map_err(folder)?;
-        std::fs::rename(&temporary, &path).map_err(folder)
+        let text = serde_json::to_vec(memory).map_err(|e| failed(e.into()))?;
+        std::fs::write(&temporary, text).map_err(failed)?;
+        std::fs::rename(&temporary, &path).map_err(failed)
     }
 
     fn memory(&self) -> PathBuf {
         self.paths.state.join(&self.name).join("node.json")
     }
+}
+
+/// A folder of ours that nobody else may enter. A link is none: others may have put it there.
+pub(crate) fn check_private(path: &Path) -> Result<(), ProfileError> {
+    let refuse = |reason: String| ProfileError::NotPrivate { path: path.to_owned(), reason };
+    let found =
+        std::fs::symlink_metadata(path).map_err(|source| ProfileError::Folder { path: path.to_owned(), source })?;
+    if !found.is_dir() {
+        return Err(refuse("is no folder".into()));
+    }
+    if found.uid() != rustix::process::getuid().as_raw() {
+        return Err(refuse(format!("belongs to user {}", found.uid())));
+    }
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(refuse(format!("can be entered by others (mode {mode:04o})")));
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), ProfileError> {
@@ -238,18 +355,17 @@ fn check_name(name: &str) -> Result<(), ProfileError> {
 
 fn take_lock(path: &Path, name: &str) -> Result<File, ProfileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    create_private_dir(folder).map_err(|source| ProfileError::Folder { path: folder.to_owned(), source })?;
-    let failed = |source| ProfileError::Folder { path: path.to_owned(), source };
-    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
+    create_private_dir(folder).map_err(|source| ProfileError::folder(folder, source))?;
+    let failed = |source| ProfileError::folder(path, source);
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let mut file = options.open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // The holder's pid is for the message only.
-            let _ = file.take(32).read_to_string(&mut text);
-            return Err(ProfileError::Running { name: name.to_owned(), pid: text.trim().parse().unwrap_or(0) });
+        Err(TryLockError::WouldBlock) => {
+            return Err(ProfileError::Running { name: name.to_owned(), pid: pid_in(&mut file), path: path.to_owned() });
         }
-        Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     let write = |file: &mut File| -> std::io::Result<()> {
         file.set_len(0)?;
@@ -260,42 +376,20 @@ fn take_lock(path: &Path, name: &str) -> Result<File, ProfileError> {
     Ok(file)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_process_at_a_time_and_the_next_free_name() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let paths = Paths::in_folder(dir.path()).expect("paths");
-        let first = Profile::open_free(&paths).expect("free");
-        assert_eq!((first.name(), first.is_new()), ("default", true));
-        let error = Profile::open(&paths, "default").expect_err("in use");
-        assert!(matches!(error, ProfileError::Running { pid, .. } if pid == std::process::id()), "{error}");
-        assert_eq!(Profile::open_free(&paths).expect("free").name(), "default-2");
-        let id = first.identity().expect("made").peer_id();
-        drop(first);
-        let again = Profile::open(&paths, "default").expect("free again");
-        assert!(!again.is_new());
-        assert_eq!(again.identity().expect("read").peer_id(), id);
-    }
-
-    #[test]
-    fn the_port_is_remembered() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let paths = Paths::in_folder(dir.path()).expect("paths");
-        let profile = Profile::open(&paths, "a").expect("free");
-        assert_eq!(profile.port(), None);
-        profile.remember_port(4242).expect("written");
-        assert_eq!(profile.port(), Some(4242));
-    }
-
-    #[test]
-    fn names_stay_inside_their_folder() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let paths = Paths::in_folder(dir.path()).expect("paths");
-        for name in ["", "..", "a/b", "../x", "a\0", ".hidden"] {
-            assert!(matches!(Profile::open(&paths, name), Err(ProfileError::Name(_))), "{name:?}");
+/// Who holds the lock. It writes that a moment after it got the lock, so the moment is waited for.
+fn pid_in(file: &mut File) -> u32 {
+    for _ in 0..PID_TRIES {
+        let mut text = String::new();
+        let read = file.rewind().and_then(|()| file.take(PID_MAX).read_to_string(&mut text));
+        // Without the newline it may be half of it.
+        if let (Ok(_), Some(pid)) = (read, text.strip_suffix('\n').and_then(|pid| pid.parse().ok())) {
+            return pid;
         }
+        std::thread::sleep(PID_WAIT);
     }
+    0
 }
+
+#[cfg(test)]
+#[path = "profile_tests.rs"]
+mod tests;

@@ -1,21 +1,31 @@
 //! The registry of this host's nodes: one file per node, locked by it as long as it lives.
 //!
 //! A reader that obtains the lock of a file knows that its node is gone, however it went, and removes the file.
+//! The lock is on a file, but a name is what is removed and replaced; so that these are always the same file,
+//!
+//! * an entry is written and locked under another name, then moved into place;
+//! * a reader removes a name only while it alone holds the lock of the very file that has it;
+//! * a node puts its entry over an old one only while it shares the old one's lock.
+//!
 //! A folder that is not ours, or that others may enter, is refused: others could plant entries there.
 
 use std::{
-    fs::File,
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{File, TryLockError},
     io::{Read, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use libp2p::{Multiaddr, PeerId};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::create_private_dir,
-    profile::{Paths, ProfileError},
+    profile::{Paths, ProfileError, check_private},
     time::now_ms,
 };
 
@@ -24,6 +34,22 @@ const MAX_ENTRIES: usize = 256;
 
 /// Bytes of one entry.
 const MAX_ENTRY: u64 = 64 * 1024;
+
+/// Files looked at, leftovers included.
+const MAX_FILES: usize = 4_096;
+
+/// How often a file is looked at again because its node has just replaced it.
+const READ_TRIES: usize = 8;
+
+/// How often, and how long apart, the lock of an old entry is tried before its holder counts as a living node.
+const SEIZE_TRIES: usize = 200;
+const SEIZE_WAIT: Duration = Duration::from_millis(1);
+
+/// Begins the extension of a file that is being written.
+const NEW: &str = "new-";
+
+/// Nobody writes an entry for so long.
+const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// Why the registry cannot be used.
 pub type RegistryError = ProfileError;
@@ -89,10 +115,11 @@ pub struct LocalRegistry {
 
 /// A node's own entry, removed on drop.
 #[derive(Debug)]
+#[must_use = "dropping it removes the entry"]
 pub struct Announcement {
     path: PathBuf,
-    /// Holds the lock on the file that is in place.
-    _file: File,
+    /// The file that is in place; its lock says that the node lives.
+    file: File,
 }
 
 impl LocalRegistry {
@@ -112,18 +139,29 @@ impl LocalRegistry {
     /// Puts this node's entry in place.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written, or a living process announces the same id.
     pub fn announce(&self, entry: &Entry) -> Result<Announcement, RegistryError> {
         let path = self.folder.join(format!("{}.json", entry.peer));
+        let _old = seize(&path)?;
         let file = put(&path, entry)?;
-        Ok(Announcement { path, _file: file })
+        Ok(Announcement { path, file })
     }
 
-    /// Entries of nodes that live. Leftovers of dead ones are removed, damaged files skipped.
+    /// Entries of nodes that live, at most 256. Leftovers of dead ones are removed, damaged files skipped.
     pub fn list(&self) -> Vec<Entry> {
         let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let paths = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
-        paths.take(MAX_ENTRIES).filter_map(|path| read(&path)).collect()
+        let mut entries = BTreeMap::new();
+        for path in files.map(|file| file.path()).take(MAX_FILES) {
+            match path.extension().and_then(OsStr::to_str) {
+                Some("json") if entries.len() < MAX_ENTRIES => {
+                    // A folder that changes while it is read may show a name twice.
+                    entries.extend(read(&path).map(|entry| (entry.peer, entry)));
+                }
+                Some(new) if new.starts_with(NEW) => sweep(&path),
+                _ => {}
+            }
+        }
+        entries.into_values().collect()
     }
 }
 
@@ -133,45 +171,108 @@ impl Announcement {
     /// # Errors
     /// The file cannot be written; the old entry stays.
     pub fn update(&mut self, entry: &Entry) -> Result<(), RegistryError> {
-        self._file = put(&self.path, entry)?;
+        // The old file goes after the new one has its place: until then its lock keeps readers from removing it.
+        self.file = put(&self.path, entry)?;
         Ok(())
     }
 }
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        // Gone already: fine.
-        let _ = std::fs::remove_file(&self.path);
+        if same_file(&self.file, &self.path) {
+            // Gone already: fine.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Shares the lock of what is left of an earlier life: while it is held, no reader removes what takes its place.
+fn seize(path: &Path) -> Result<Option<File>, RegistryError> {
+    for _ in 0..SEIZE_TRIES {
+        let Some(file) = open(path) else { return Ok(None) };
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(Some(file)),
+            // A reader removes it, which is a matter of microseconds, or its node lives.
+            Err(TryLockError::WouldBlock) => std::thread::sleep(SEIZE_WAIT),
+            Err(TryLockError::Error(source)) => return Err(ProfileError::Folder { path: path.to_owned(), source }),
+        }
+    }
+    Err(ProfileError::Twin { path: path.to_owned() })
 }
 
 /// Writes beside, locks, then moves into place: whoever opens the path finds a whole entry that is locked.
 fn put(path: &Path, entry: &Entry) -> Result<File, RegistryError> {
     let failed = |source| ProfileError::Folder { path: path.to_owned(), source };
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
+    let temporary = path.with_extension(format!("{NEW}{:016x}", rand::random::<u64>()));
     let write = || -> std::io::Result<File> {
-        let mut file = File::options().create(true).truncate(true).write(true).open(&temporary)?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        file.write_all(&serde_json::to_vec(entry)?)?;
+        let text = serde_json::to_vec(entry)?;
+        if text.len() as u64 > MAX_ENTRY {
+            return Err(std::io::Error::other(format!("{} bytes; readers take {MAX_ENTRY}", text.len())));
+        }
+        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&temporary)?;
         file.lock()?;
+        file.write_all(&text)?;
         std::fs::rename(&temporary, path)?;
         Ok(file)
     };
-    write().map_err(failed)
+    write().map_err(|error| {
+        // Not made at all, perhaps.
+        let _ = std::fs::remove_file(&temporary);
+        failed(error)
+    })
+}
+
+/// An ordinary file; what else somebody put there, or a link to elsewhere, must not make us wait or follow.
+fn open(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    file.metadata().ok()?.is_file().then_some(file)
 }
 
 fn read(path: &Path) -> Option<Entry> {
-    let file = File::open(path).ok()?;
-    if file.try_lock_shared().is_ok() {
-        // Nobody holds it: its node is gone. Only this very file goes, not one that has taken its place meanwhile.
-        if same_file(&file, path) {
-            let _ = std::fs::remove_file(path);
+    for _ in 0..READ_TRIES {
+        let file = open(path)?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => return parse(file, path),
+            Err(TryLockError::Error(_)) => return None,
+            // Nobody holds it alone: its node is gone.
+            Ok(()) if same_file(&file, path) => {
+                remove_dead(&file, path);
+                return None;
+            }
+            // Its node has just replaced it: look at the new one.
+            Ok(()) => {}
         }
-        return None;
     }
+    None
+}
+
+/// Alone with the file, or not at all: of two readers who both found it dead, the slower would remove what has taken
+/// its place meanwhile.
+fn remove_dead(file: &File, path: &Path) {
+    let alone = file.unlock().is_ok() && file.try_lock().is_ok();
+    if alone && same_file(file, path) {
+        // Not ours to worry about: the next reader tries again.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn parse(file: File, path: &Path) -> Option<Entry> {
     let mut bytes = Vec::new();
     file.take(MAX_ENTRY).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    let entry: Entry = serde_json::from_slice(&bytes).ok()?;
+    let named = path.file_stem().and_then(OsStr::to_str) == Some(&entry.peer.to_string());
+    named.then_some(entry)
+}
+
+/// Removes what a node that was killed while it wrote has left.
+fn sweep(path: &Path) {
+    let old = |file: &File| file.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
+    let Some(file) = open(path) else { return };
+    if old(&file).is_some_and(|age| age > SWEEP_AFTER) && file.try_lock().is_ok() {
+        // Somebody else was faster: fine.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -181,84 +282,6 @@ fn same_file(file: &File, path: &Path) -> bool {
     }
 }
 
-fn check_private(path: &Path) -> Result<(), RegistryError> {
-    let refuse = |reason: String| ProfileError::NotPrivate { path: path.to_owned(), reason };
-    let found =
-        std::fs::symlink_metadata(path).map_err(|source| ProfileError::Folder { path: path.to_owned(), source })?;
-    if !found.is_dir() {
-        return Err(refuse("is no folder".into()));
-    }
-    if found.uid() != rustix::process::getuid().as_raw() {
-        return Err(refuse(format!("belongs to user {}", found.uid())));
-    }
-    let mode = found.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(refuse(format!("can be entered by others (mode {mode:04o})")));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registry(dir: &Path) -> LocalRegistry {
-        LocalRegistry::open(&Paths::in_folder(dir).expect("paths")).expect("a registry")
-    }
-
-    fn entry(name: &str) -> Entry {
-        let addr = "/ip4/127.0.0.1/tcp/4000".parse().expect("an address");
-        Entry::new(PeerId::random(), name, vec!["garden".into()], vec![addr])
-    }
-
-    #[test]
-    fn entries_live_as_long_as_their_node() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let registry = registry(dir.path());
-        let (a, b) = (entry("a"), entry("b"));
-        let mut first = registry.announce(&a).expect("announced");
-        let second = registry.announce(&b).expect("announced");
-        let mut names: Vec<String> = registry.list().into_iter().map(|e| e.name).collect();
-        names.sort();
-        assert_eq!(names, ["a", "b"]);
-        let newer = Entry { name: "c".into(), ..a };
-        first.update(&newer).expect("updated");
-        assert!(registry.list().contains(&newer));
-        drop(second);
-        assert_eq!(registry.list(), vec![newer]);
-    }
-
-    #[test]
-    fn a_crashed_node_leaves_no_trace_for_readers() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let registry = registry(dir.path());
-        let announcement = registry.announce(&entry("a")).expect("announced");
-        let path = announcement.path.clone();
-        // As after kill -9: the lock is gone, the file is not.
-        let copy = std::fs::read(&path).expect("there");
-        drop(announcement);
-        std::fs::write(&path, copy).expect("written");
-        assert_eq!(registry.list(), Vec::new());
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn damaged_entries_are_skipped() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let registry = registry(dir.path());
-        let _a = registry.announce(&entry("a")).expect("announced");
-        let damaged = File::create(registry.folder.join("x.json")).expect("made");
-        damaged.lock().expect("locked");
-        assert_eq!(registry.list().len(), 1);
-    }
-
-    #[test]
-    fn a_folder_that_others_may_enter_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let paths = Paths::in_folder(dir.path()).expect("paths");
-        LocalRegistry::open(&paths).expect("a registry");
-        std::fs::set_permissions(paths.runtime(), std::fs::Permissions::from_mode(0o755)).expect("changed");
-        let text = LocalRegistry::open(&paths).expect_err("refused").to_string();
-        assert!(text.contains("0755"), "{text}");
-    }
-}
+#[path = "registry_tests.rs"]
+mod tests;
