@@ -3,6 +3,7 @@
 use p2pnode_wire::{
     card::{Capability, Card, EndpointInfo, LIFE_MS, NAME_MAX},
     ids::{PeerKey, Team},
+    limits::CARD_MAX,
     sign::Signed,
 };
 
@@ -18,6 +19,27 @@ pub(crate) struct About {
     pub(crate) team: Option<Team>,
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) agent: String,
+}
+
+/// A card over its limit would be refused by everybody: schemas go first, a caller can ask the node for them
+/// (`_node.methods`); then what is left of the list of endpoints, from its end.
+fn seal_within_limit(mut card: Card, identity: &Identity) -> (Card, Signed) {
+    let key = identity.signing_key();
+    let fits = |signed: &Signed| signed.raw().len() <= CARD_MAX;
+    let signed = card.seal(&key);
+    if fits(&signed) {
+        return (card, signed);
+    }
+    tracing::warn!("this node's card is too large: its endpoints are listed without schemas");
+    for endpoint in &mut card.endpoints {
+        (endpoint.input_schema, endpoint.output_schema) = (None, None);
+    }
+    loop {
+        let signed = card.seal(&key);
+        if fits(&signed) || card.endpoints.pop().is_none() {
+            return (card, signed);
+        }
+    }
 }
 
 /// Bytes of a description: a card with many endpoints must still fit into its limit.
@@ -72,7 +94,6 @@ impl About {
             agent: self.agent.clone(),
             ..Card::new(self.key)
         };
-        let signed = card.seal(&identity.signing_key());
-        (card, signed)
+        seal_within_limit(card, identity)
     }
 }
