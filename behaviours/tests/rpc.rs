@@ -199,3 +199,28 @@ async fn when_the_peer_goes_away_calls_under_way_are_lost_and_say_so() {
     assert!(matches!(error, CallError::Lost { .. }), "{error}");
     assert!(error.may_have_run());
 }
+
+#[tokio::test]
+async fn the_classic_road_queues_what_is_more_than_its_substreams() {
+    let classic = Config { fast: false, ..Config::default() };
+    let (a, b, id) = two(classic.clone(), classic).await;
+    let calls = (0..200_u32).map(|n| {
+        let a = a.clone();
+        async move { a.call(id, request("echo", n.to_be_bytes().to_vec())).await.map(|answer| answer.result) }
+    });
+    for (n, result) in (0..200_u32).zip(futures::future::join_all(calls).await) {
+        assert_eq!(result.expect("an answer"), Bytes::from(n.to_be_bytes().to_vec()));
+    }
+    assert_eq!(b.stats().classic_served, 200);
+    // All substreams are taken by calls that nobody answers: the next was never sent, and says so.
+    for _ in 0..16 {
+        let a = a.clone();
+        tokio::spawn(async move { a.call(id, request("hang", "")).await });
+    }
+    while b.stats().classic_served < 216 {
+        tokio::task::yield_now().await;
+    }
+    let short = Request { timeout: Duration::from_millis(100), ..request("echo", "") };
+    let error = a.call(id, short).await.expect_err("no place");
+    assert!(!error.may_have_run(), "{error}");
+}

@@ -28,6 +28,7 @@ use super::{
     CallError, Client, Codec, Config, Incoming, Reply, Request, Responder, Road, Service,
     client::Command,
     codec::Budget,
+    lines::Lines,
     mux::{self, Counters, Links, Shared},
 };
 
@@ -47,9 +48,19 @@ pub struct Roads {
 /// RPC emits no events: calls come through the [`Service`], answers through the [`Client`].
 pub type Event = std::convert::Infallible;
 
+type Outcome = oneshot::Sender<Result<Bytes, CallError>>;
+
+/// A call on the classic road whose substream was asked for.
 struct Waiting {
     deadline: Instant,
-    reply: oneshot::Sender<Result<Bytes, CallError>>,
+    reply: Outcome,
+}
+
+/// A call on the classic road that waits for its turn.
+struct Queued {
+    req: Box<Req>,
+    deadline: Instant,
+    reply: Outcome,
 }
 
 type ClassicAnswer = (ResponseChannel<Reply>, Reply);
@@ -62,6 +73,8 @@ pub struct Behaviour {
     config: Arc<Config>,
     commands: mpsc::Receiver<Command>,
     waiting: HashMap<OutboundRequestId, Waiting>,
+    /// Calls on the classic road beyond the substreams one peer gives us.
+    lines: Lines<OutboundRequestId, Queued>,
     /// Sweeps calls of the classic road whose time is over; request-response has one time limit for all.
     sweep: Option<(Instant, Delay)>,
     replies: (mpsc::Sender<ClassicAnswer>, mpsc::Receiver<ClassicAnswer>),
@@ -90,6 +103,7 @@ impl Behaviour {
         };
         let roads = Roads { fast: mux::Behaviour::new(shared, links.clone()), classic: classic(&config, budget) };
         let client = Client { commands: sender, links, counters: counters.clone(), config: config.clone() };
+        let lines = Lines::new(config.classic_streams, config.in_flight_per_peer);
         let behaviour = Self {
             roads,
             service,
@@ -97,6 +111,7 @@ impl Behaviour {
             config,
             commands,
             waiting: HashMap::new(),
+            lines,
             sweep: None,
             replies: mpsc::channel(REPLY_QUEUE),
             connections: HashMap::new(),
@@ -108,10 +123,32 @@ impl Behaviour {
         match command {
             Command::Open { peer, reply } => self.roads.fast.open(peer, reply),
             Command::Classic { peer, req, deadline, reply } => {
-                let id = self.roads.classic.send_request(&peer, *req);
-                self.waiting.insert(id, Waiting { deadline, reply });
+                if let Err(Queued { reply, .. }) = self.lines.push(peer, Queued { req, deadline, reply }) {
+                    let _ = reply.send(Err(CallError::Busy { limit: self.config.in_flight_per_peer }));
+                }
                 self.arm(deadline);
+                self.depart(peer);
             }
+        }
+    }
+
+    /// Sends as many calls of the classic road to `peer` as may be under way at once.
+    fn depart(&mut self, peer: PeerId) {
+        while let Some(Queued { req, deadline, reply }) = self.lines.next(&peer) {
+            if reply.is_closed() || deadline <= Instant::now() {
+                let _ = reply.send(Err(CallError::TimedOut { sent: false }));
+                continue;
+            }
+            let id = self.roads.classic.send_request(&peer, *req);
+            self.lines.began(peer, id);
+            self.waiting.insert(id, Waiting { deadline, reply });
+        }
+    }
+
+    /// request-response has done with it, well or not.
+    fn ended(&mut self, id: OutboundRequestId) {
+        if let Some(peer) = self.lines.ended(&id) {
+            self.depart(peer);
         }
     }
 
@@ -131,7 +168,11 @@ impl Behaviour {
             for id in late {
                 self.answered(id, Err(CallError::TimedOut { sent: true }));
             }
-            if let Some(next) = self.waiting.values().map(|w| w.deadline).min() {
+            for Queued { reply, .. } in self.lines.remove_if(|queued| queued.deadline <= now) {
+                let _ = reply.send(Err(CallError::TimedOut { sent: false }));
+            }
+            let queued = self.lines.queued().map(|queued| queued.deadline);
+            if let Some(next) = self.waiting.values().map(|w| w.deadline).chain(queued).min() {
                 self.arm(next);
             }
         }
@@ -151,8 +192,12 @@ impl Behaviour {
             }
             Event::Message { message: Message::Response { request_id, response }, .. } => {
                 self.answered(request_id, response.outcome.map_err(CallError::Remote));
+                self.ended(request_id);
             }
-            Event::OutboundFailure { request_id, error, .. } => self.answered(request_id, Err(failure(error))),
+            Event::OutboundFailure { request_id, error, .. } => {
+                self.answered(request_id, Err(failure(error)));
+                self.ended(request_id);
+            }
             Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a call on the classic road was not answered");
             }
@@ -198,7 +243,8 @@ fn classic(config: &Config, budget: Budget) -> request_response::Behaviour<Codec
     let settings = request_response::Config::default()
         // Covers the handler too; each call's own deadline is shorter and kept by us.
         .with_request_timeout(config.max_timeout + Duration::from_secs(5))
-        .with_max_concurrent_streams(config.classic_streams);
+        // Counts both directions, and drops what is beyond; ours never is, see `Lines`.
+        .with_max_concurrent_streams(config.classic_streams.saturating_mul(2));
     let protocols = [(StreamProtocol::new(protocol::RPC), request_response::ProtocolSupport::Full)];
     request_response::Behaviour::with_codec(Codec::with_budget(config, budget), protocols, settings)
 }

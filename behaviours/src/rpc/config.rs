@@ -22,7 +22,7 @@ pub struct Config {
     pub max_timeout: Duration,
     /// A request on the classic road must have arrived whole within this time of its substream. Default 10 s.
     pub read_timeout: Duration,
-    /// Concurrent substreams of the classic road per connection. Default 16.
+    /// Concurrent substreams of the classic road per peer and direction; further calls wait for their turn. Default 16.
     pub classic_streams: usize,
     /// How long a call waits for a connection and a substream before it counts as undeliverable, when its own time
     /// is longer. Default 15 s.

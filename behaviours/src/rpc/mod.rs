@@ -21,6 +21,7 @@ mod client;
 mod codec;
 mod config;
 mod error;
+mod lines;
 mod mux;
 mod service;
 
