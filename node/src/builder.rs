@@ -43,6 +43,9 @@ use crate::{
     swarm::{Behaviour, BehaviourEvent, BoxedTransport, build_transport},
 };
 
+/// Inbound handshakes that upkeep may still count after the door has let the next one in.
+const PENDING_SLACK: usize = 16;
+
 /// Swarms one node may be in: each costs a mesh of its own.
 const MAX_SWARMS: usize = 32;
 
@@ -340,7 +343,8 @@ impl Builder {
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {
             Some(build) => build(&keypair),
-            None => build_transport(&keypair, &rules).map_err(|e| StartError::Transport(e.to_string()))?,
+            None => build_transport(&keypair, &rules, self.upkeep.limits.pending_in)
+                .map_err(|e| StartError::Transport(e.to_string()))?,
         };
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
         let mut swarm = Swarm::new(transport, behaviour, own, config);
@@ -470,8 +474,13 @@ impl Builder {
             client: self.ephemeral,
             ..self.discovery.clone()
         };
+        let mut upkeep = self.upkeep.clone();
+        if self.transport.is_none() {
+            // The door counts a handshake as over a little earlier than upkeep hears of it.
+            upkeep.limits.pending_in += PENDING_SLACK;
+        }
         Behaviour {
-            upkeep: upkeep::Behaviour::new(self.upkeep.clone(), keypair, rules.clone()),
+            upkeep: upkeep::Behaviour::new(upkeep, keypair, rules.clone()),
             hello,
             rpc,
             mail: mail::Behaviour::new(own),

@@ -1,7 +1,7 @@
 //! Connections: who may connect and how many, how long connections live, where peers are, which addresses are dialled.
 //!
-//! Below it, the transport needs a [`Gate`] with the same [`AddressRules`], and a timeout of 10 s for inbound
-//! handshakes: a behaviour sees a connection before its handshake and after it, and cannot end one that hangs in it.
+//! Below it, the transport needs a [`Gate`] with the same [`AddressRules`], and a [`Door`] for inbound handshakes: a
+//! behaviour sees a connection before its handshake and after it, and cannot end one that hangs in it.
 //!
 //! Limits are counted here and not by `libp2p-connection-limits`, which knows no strangers and members, and (0.7) keeps
 //! an entry for ever for every peer that was ever connected.
@@ -10,10 +10,12 @@ pub mod address;
 mod behaviour;
 pub mod book;
 mod config;
+mod door;
 mod event;
 mod failure;
 mod gate;
 mod hold;
+mod host;
 mod manager;
 pub(crate) mod meter;
 mod parts;
@@ -28,6 +30,7 @@ pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private};
 pub use behaviour::Behaviour;
 pub use book::{Book, Source};
 pub use config::{Config, Limits};
+pub use door::{Door, DoorError};
 pub use event::{Cause, Event};
 pub(crate) use failure::describe;
 pub use gate::{Gate, GateError};

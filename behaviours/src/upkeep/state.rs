@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
     time::Instant,
 };
 
@@ -10,11 +9,7 @@ use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 
-use super::{
-    address::{ip_of, is_private},
-    config::Limits,
-    meter::Meter,
-};
+use super::{address::is_private, config::Limits, host::Host, meter::Meter};
 
 /// Hosts whose rate is remembered. One entry is dropped as soon as its budget is full again (32 s) and it holds no
 /// connection, so that only a flood from this many hosts at once fills the table.
@@ -57,27 +52,6 @@ pub enum Refused {
     /// New connections from one host.
     #[error("connections from this host come too fast")]
     Rate,
-}
-
-/// One IPv4 address or one IPv6 /56: what one household or one rented machine has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Host([u8; 8]);
-
-impl Host {
-    fn of(addr: &Multiaddr) -> Option<Self> {
-        let mut host = [0; 8];
-        match ip_of(addr)? {
-            IpAddr::V4(ip) => {
-                host[0] = 4;
-                host[1..5].copy_from_slice(&ip.octets());
-            }
-            IpAddr::V6(ip) => {
-                host[0] = 6;
-                host[1..8].copy_from_slice(&ip.octets()[..7]);
-            }
-        }
-        Some(Self(host))
-    }
 }
 
 #[derive(Debug)]

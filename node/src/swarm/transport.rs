@@ -12,14 +12,10 @@ use libp2p::{
     identity::Keypair,
     noise, quic, tcp, yamux,
 };
-use p2pnode_behaviours::upkeep::{AddressRules, Gate};
+use p2pnode_behaviours::upkeep::{AddressRules, Door, Gate};
 
 /// Dial, TLS or noise, and multiplexer together, when we dial.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// The same when somebody dials us: shorter, since sixteen strangers that say nothing keep everybody else out for so
-/// long. Four round trips of a satellite link fit.
-const INBOUND_HANDSHAKE: Duration = Duration::from_secs(4);
 
 /// Substreams per connection: our protocols need fewer than twenty at once, the classic RPC road sixteen.
 const MAX_STREAMS: usize = 64;
@@ -34,7 +30,7 @@ pub type BoxedTransport = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// TCP + noise + yamux, and QUIC, every dial checked against `rules`. Names are resolved before they come here, by
 /// the system's own resolver.
-pub(crate) fn build(keypair: &Keypair, rules: &AddressRules) -> io::Result<BoxedTransport> {
+pub(crate) fn build(keypair: &Keypair, rules: &AddressRules, places: usize) -> io::Result<BoxedTransport> {
     let noise = noise::Config::new(keypair).map_err(io::Error::other)?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
@@ -43,13 +39,12 @@ pub(crate) fn build(keypair: &Keypair, rules: &AddressRules) -> io::Result<Boxed
         .authenticate(noise)
         .multiplex(yamux)
         .boxed();
-    let tcp = TransportTimeout::with_outgoing_timeout(tcp, HANDSHAKE);
-    let tcp = TransportTimeout::with_ingoing_timeout(tcp, INBOUND_HANDSHAKE).boxed();
+    let tcp = TransportTimeout::new(tcp, HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed();
     let both = quic.or_transport(tcp).map(|either, _| either.into_inner());
-    Ok(Gate::new(both, rules.clone()).boxed())
+    Ok(Door::new(Gate::new(both, rules.clone()), places).boxed())
 }
 
 fn quic_config(keypair: &Keypair) -> quic::Config {
