@@ -1,6 +1,8 @@
 //! What the benches share.
 #![forbid(unsafe_code)]
 
+pub mod echo;
+
 use bytes::{Bytes, BytesMut};
 use p2pnode_wire::{
     frame,
