@@ -34,6 +34,7 @@ use crate::{
     event_loop::{About, EventLoop, Setup},
     events::EVENT_QUEUE,
     identity::Identity,
+    limits::Limits,
     node::{Inner, Node, Own, Shared},
     peers::Peers,
     profile::{Paths, Profile, ProfileError},
@@ -45,9 +46,6 @@ use crate::{
 
 /// Inbound handshakes that upkeep may still count after the door has let the next one in.
 const PENDING_SLACK: usize = 16;
-
-/// Swarms one node may be in: each costs a mesh of its own.
-const MAX_SWARMS: usize = 32;
 
 /// Time for sockets to be bound.
 const LISTEN: Duration = Duration::from_secs(5);
@@ -70,8 +68,13 @@ pub enum StartError {
     #[error("{0}")]
     SwarmName(#[from] NameError),
     /// More swarms than a node may be in.
-    #[error("{0} swarms; a node may be in {MAX_SWARMS}")]
-    TooManySwarms(usize),
+    #[error("{given} swarms; this node may be in {limit}")]
+    TooManySwarms {
+        /// Swarms it was to join.
+        given: usize,
+        /// The limit, [`Limits::swarms`].
+        limit: usize,
+    },
     /// This node's own name, role or description is too long or holds control characters.
     #[error("{0}")]
     Card(String),
@@ -121,10 +124,7 @@ pub struct Builder {
     ephemeral: bool,
     idle_timeout: Duration,
     transport: Option<TransportFn>,
-    rpc: rpc::Config,
-    upkeep: upkeep::Config,
-    discovery: discovery::Config,
-    gossip: gossip::Config,
+    limits: Limits,
 }
 
 impl Builder {
@@ -152,10 +152,7 @@ impl Builder {
             ephemeral: false,
             idle_timeout: Duration::from_secs(10),
             transport: None,
-            rpc: rpc::Config::default(),
-            upkeep: upkeep::Config::default(),
-            discovery: discovery::Config::default(),
-            gossip: gossip::Config::default(),
+            limits: Limits::default(),
         }
     }
 
@@ -302,15 +299,9 @@ impl Builder {
         self
     }
 
-    /// Settings of calls.
-    pub fn rpc_config(mut self, config: rpc::Config) -> Self {
-        self.rpc = config;
-        self
-    }
-
-    /// Settings of connections.
-    pub fn upkeep_config(mut self, config: upkeep::Config) -> Self {
-        self.upkeep = config;
+    /// What it holds, takes and does at most. Default [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -325,7 +316,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`].
     pub async fn start(mut self) -> Result<Node, StartError> {
-        let swarms = parse_swarms(&self.swarms)?;
+        let swarms = parse_swarms(&self.swarms, self.limits.swarms)?;
         let identity = self.take_identity()?;
         let keypair = identity.keypair();
         let own = identity.peer_id();
@@ -334,16 +325,16 @@ impl Builder {
         let rules = self.rules();
         let now = Instant::now();
         let shared = self.shared(&swarms, now);
-        let endpoints = Endpoints::new();
-        let answerer = Answerer::new(self.ask.take());
+        let endpoints = Endpoints::new(self.limits.endpoints);
+        let answerer = Answerer::new(self.ask.take(), self.limits.answering);
         let nearness = Nearness::default();
         let (service, late) =
             Runner::service(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
-        let (rpc, client) = rpc::Behaviour::new(self.rpc.clone(), service);
+        let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), service);
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {
             Some(build) => build(&keypair),
-            None => build_transport(&keypair, &rules, self.upkeep.limits.pending_in)
+            None => build_transport(&keypair, &rules, self.limits.upkeep.limits.pending_in)
                 .map_err(|e| StartError::Transport(e.to_string()))?,
         };
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
@@ -432,7 +423,7 @@ impl Builder {
     }
 
     fn shared(&self, swarms: &[(SwarmId, SwarmName)], now: Instant) -> Shared {
-        let mut peers = Peers::new();
+        let mut peers = Peers::new(self.limits.peers);
         for (id, name) in swarms {
             peers.join(*id, name.clone());
         }
@@ -444,7 +435,7 @@ impl Builder {
             own: Arc::new(Mutex::new(own)),
             changed: watch::Sender::new(0),
             events: broadcast::Sender::new(EVENT_QUEUE),
-            asks: Asks::default(),
+            asks: Asks::new(self.limits.asks),
             stopped: CancellationToken::new(),
         }
     }
@@ -461,9 +452,9 @@ impl Builder {
         rules: &AddressRules,
     ) -> Behaviour {
         let own = keypair.public().to_peer_id();
-        let hello = hello::Config { hidden: self.hidden, ephemeral: self.ephemeral, ..hello::Config::default() };
+        let hello = hello::Config { hidden: self.hidden, ephemeral: self.ephemeral, ..self.limits.hello.clone() };
         let mut hello = hello::Behaviour::new(hello, own);
-        let mut gossip = gossip::Behaviour::new(self.gossip.clone());
+        let mut gossip = gossip::Behaviour::new(self.limits.gossip.clone());
         for (id, name) in swarms {
             hello.join(*id, Some(name.clone()));
             gossip.join(*id);
@@ -472,9 +463,9 @@ impl Builder {
             mdns: self.mdns && self.transport.is_none(),
             dht: self.dht,
             client: self.ephemeral,
-            ..self.discovery.clone()
+            ..self.limits.discovery.clone()
         };
-        let mut upkeep = self.upkeep.clone();
+        let mut upkeep = self.limits.upkeep.clone();
         if self.transport.is_none() {
             // The door counts a handshake as over a little earlier than upkeep hears of it.
             upkeep.limits.pending_in += PENDING_SLACK;
@@ -556,9 +547,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-fn parse_swarms(names: &[String]) -> Result<Vec<(SwarmId, SwarmName)>, StartError> {
-    if names.len() > MAX_SWARMS {
-        return Err(StartError::TooManySwarms(names.len()));
+fn parse_swarms(names: &[String], limit: usize) -> Result<Vec<(SwarmId, SwarmName)>, StartError> {
+    if names.len() > limit {
+        return Err(StartError::TooManySwarms { given: names.len(), limit });
     }
     let mut swarms: Vec<(SwarmId, SwarmName)> = Vec::new();
     for name in names {

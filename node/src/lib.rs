@@ -14,6 +14,7 @@ mod event_loop;
 mod events;
 mod find;
 mod identity;
+mod limits;
 mod names;
 mod node;
 mod peers;
@@ -43,9 +44,11 @@ pub use events::{Events, NodeEvent};
 pub use find::{FindError, Found, Query, Via};
 pub use identity::{Identity, IdentityError};
 pub use libp2p::{Multiaddr, PeerId};
+pub use limits::Limits;
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
+    discovery, gossip, hello,
     rpc::{self, Road},
     upkeep,
 };

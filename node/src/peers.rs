@@ -12,9 +12,6 @@ use p2pnode_wire::{
     ids::{SwarmId, SwarmName},
 };
 
-/// Members remembered over all swarms; the longest unseen go first.
-const MAX_PEERS: usize = 4_096;
-
 /// Members gone for so long are forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
@@ -204,6 +201,7 @@ pub(crate) struct Peers {
     /// Connected peers that share no swarm with us (yet).
     strangers: HashMap<PeerId, Connections>,
     seen: BTreeMap<SwarmName, Seen>,
+    limit: usize,
 }
 
 struct Seen {
@@ -213,8 +211,9 @@ struct Seen {
 }
 
 impl Peers {
-    pub(crate) fn new() -> Self {
-        Self { names: HashMap::new(), entries: HashMap::new(), strangers: HashMap::new(), seen: BTreeMap::new() }
+    /// Remembers at most `limit` of them.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { names: HashMap::new(), entries: HashMap::new(), strangers: HashMap::new(), seen: BTreeMap::new(), limit }
     }
 
     pub(crate) fn join(&mut self, id: SwarmId, name: SwarmName) {
@@ -306,7 +305,7 @@ impl Peers {
     }
 
     fn make_room(&mut self) {
-        if self.entries.len() < MAX_PEERS {
+        if self.entries.len() < self.limit {
             return;
         }
         let oldest = self.entries.iter().filter(|(_, e)| e.connections.is_empty()).min_by_key(|(_, e)| e.last_seen);
@@ -450,7 +449,7 @@ impl Peers {
         }
         let fresh = || Seen { nodes: BTreeSet::new(), by: BTreeSet::new(), last: now };
         let seen = self.seen.entry(name.clone()).or_insert_with(fresh);
-        if seen.nodes.len() < MAX_PEERS {
+        if seen.nodes.len() < self.limit {
             seen.nodes.insert(peer);
         }
         seen.by.insert(by);

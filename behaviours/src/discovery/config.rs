@@ -5,15 +5,19 @@ use serde::{Deserialize, Serialize};
 
 /// Settings of discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Look for peers on the local network by multicast DNS. Default on.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub mdns: bool,
     /// Ask the local network this often. Default 30 s.
     pub mdns_interval: Duration,
     /// Take part in the DHT. Off: nothing is announced, answered or found there. Default on.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub dht: bool,
     /// Ask the DHT but do not answer in it: for nodes that live for one command or cannot be reached. Default off.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub client: bool,
     /// Requests of one lookup at a time. Default 8: the first record comes in 100 ms instead of 150 ms at 3.
     pub parallelism: usize,
@@ -27,6 +31,7 @@ pub struct Config {
     /// Default 20 min.
     pub announce_interval: Duration,
     /// Addresses that are dialled until they answer, with or without a peer id; at most 64. Default none.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub bootstrap: Vec<Multiaddr>,
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Settings of gossip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Neighbours per swarm that get every event at once. 4 costs a third less, 10 is a fifth faster. Default 6.
@@ -33,6 +34,7 @@ pub struct Config {
 
 /// How many events and bytes, per second and at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Events per second.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Settings of the RPC behaviour. All sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Try the fast road first. Off: every call takes a substream of its own, as a stock libp2p peer would. Default on.

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// Settings of the upkeep behaviour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Program name and version that identify shows to peers; cut to 64 characters. Default `p2pnode/<version>`.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub agent: String,
     /// How many connections, and how fast.
     pub limits: Limits,
@@ -18,6 +20,7 @@ pub struct Config {
     /// Default 2.
     pub ping_failures: u32,
     /// Do not tell peers our listen addresses. Default off.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub hide_addresses: bool,
 }
 
@@ -36,6 +39,7 @@ impl Default for Config {
 
 /// Numbers of connections. A connection costs about 70 KiB and 5 ms of CPU at each end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Inbound handshakes at once. Default 16.

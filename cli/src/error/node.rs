@@ -127,7 +127,7 @@ impl From<AskError> for CliError {
         let code = match &error {
             AskError::UnknownSwarm(_) => ErrorCode::NotFound,
             AskError::TooLarge { .. } => ErrorCode::TooLarge,
-            AskError::Busy => ErrorCode::Overloaded,
+            AskError::Busy { .. } => ErrorCode::Overloaded,
             _ => ErrorCode::AgentUnavailable,
         };
         Self::of(code, error.to_string())
@@ -164,7 +164,7 @@ impl From<StartError> for CliError {
         let text = error.to_string();
         match error {
             StartError::Profile(error) => error.into(),
-            StartError::SwarmName(_) | StartError::TooManySwarms(_) | StartError::Card(_) => Self::usage(text),
+            StartError::SwarmName(_) | StartError::TooManySwarms { .. } | StartError::Card(_) => Self::usage(text),
             StartError::Endpoint(_) => Self::usage(text),
             StartError::Listen { .. } => Self::new("listen", exit::CONFLICT, text)
                 .maybe("another program has this port, or no interface has this address"),

@@ -31,9 +31,6 @@ use crate::{
     time::now_ms,
 };
 
-/// Questions a node works on at once, as for endpoints.
-const MAX_RUNNING: usize = 256;
-
 /// Message ids remembered, so that one delivered twice runs once: more than can run at once, by far.
 const REMEMBERED: usize = 4_096;
 
@@ -165,6 +162,7 @@ struct Running {
 pub(crate) struct Answerer {
     handler: Option<Arc<dyn AskHandler>>,
     slots: Arc<Semaphore>,
+    limit: usize,
     running: Arc<Mutex<HashMap<MailId, Running>>>,
     seen: Arc<Mutex<Seen>>,
 }
@@ -200,8 +198,9 @@ pub(crate) struct Inbox {
 }
 
 impl Answerer {
-    pub(crate) fn new(handler: Option<Arc<dyn AskHandler>>) -> Self {
-        Self { handler, slots: Arc::new(Semaphore::new(MAX_RUNNING)), running: Arc::default(), seen: Arc::default() }
+    /// At most `limit` questions at once.
+    pub(crate) fn new(handler: Option<Arc<dyn AskHandler>>, limit: usize) -> Self {
+        Self { handler, slots: Arc::new(Semaphore::new(limit)), limit, running: Arc::default(), seen: Arc::default() }
     }
 
     /// Takes a question; an error is what the asker is told instead of an acknowledgement.
@@ -213,7 +212,7 @@ impl Answerer {
         let question = letters::read_ask(&inbox.mail).map_err(|e| RpcError::new(ErrorCode::InvalidArgument, e))?;
         let permit = self.slots.clone().try_acquire_owned().map_err(|_| {
             let mut error =
-                RpcError::new(ErrorCode::Overloaded, format!("{MAX_RUNNING} questions are being worked on"));
+                RpcError::new(ErrorCode::Overloaded, format!("{} questions are being worked on", self.limit));
             error.retry_after = Some(std::time::Duration::from_secs(1));
             error
         })?;

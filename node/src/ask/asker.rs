@@ -37,9 +37,6 @@ const WORD_QUEUE: usize = 256;
 /// Events waiting for the reader of [`Asked`]; beyond that the ask waits for its reader.
 const EVENT_QUEUE: usize = 256;
 
-/// Asks of one node under way at once.
-const MAX_ASKS: usize = 1_024;
-
 /// Why a question could not be put.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,8 +53,11 @@ pub enum AskError {
         max: usize,
     },
     /// Too many asks are under way.
-    #[error("{MAX_ASKS} asks are under way already")]
-    Busy,
+    #[error("{limit} asks are under way already")]
+    Busy {
+        /// The limit, [`Limits::asks`](crate::Limits::asks).
+        limit: usize,
+    },
     /// The node has stopped.
     #[error("the node is shutting down")]
     Shutdown,
@@ -267,8 +267,11 @@ impl Stream for Asked {
 type Words = mpsc::Sender<(PeerId, Mail)>;
 
 /// Asks of this node under way: where their answers go.
-#[derive(Clone, Default)]
-pub(crate) struct Asks(Arc<Mutex<HashMap<ConversationId, Words>>>);
+#[derive(Clone)]
+pub(crate) struct Asks {
+    under_way: Arc<Mutex<HashMap<ConversationId, Words>>>,
+    limit: usize,
+}
 
 pub(crate) struct Registered {
     asks: Asks,
@@ -282,14 +285,18 @@ impl Drop for Registered {
 }
 
 impl Asks {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { under_way: Arc::default(), limit }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConversationId, Words>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&self, conversation: ConversationId, words: Words) -> Result<Registered, AskError> {
         let mut asks = self.lock();
-        if asks.len() >= MAX_ASKS {
-            return Err(AskError::Busy);
+        if asks.len() >= self.limit {
+            return Err(AskError::Busy { limit: self.limit });
         }
         asks.insert(conversation, words);
         Ok(Registered { asks: self.clone(), conversation })

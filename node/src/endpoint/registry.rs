@@ -14,9 +14,6 @@ use tokio::sync::Semaphore;
 
 use super::{DynHandler, Endpoint};
 
-/// Endpoints of one node: a card lists the published ones.
-const MAX_ENDPOINTS: usize = 1_024;
-
 /// Characters of a name.
 const NAME_MAX: usize = 128;
 
@@ -46,8 +43,11 @@ pub enum EndpointError {
     #[error("there is an endpoint \"{0}\" already")]
     Taken(String),
     /// Too many.
-    #[error("a node may have {MAX_ENDPOINTS} endpoints")]
-    TooMany,
+    #[error("this node may have {limit} endpoints")]
+    TooMany {
+        /// The limit, [`Limits::endpoints`](crate::Limits::endpoints).
+        limit: usize,
+    },
 }
 
 pub(crate) struct Registered {
@@ -61,13 +61,13 @@ pub(crate) struct Registered {
 }
 
 /// The endpoints of a node. Clones share one table.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Endpoints(Arc<Table>);
 
-#[derive(Default)]
 struct Table {
     entries: RwLock<BTreeMap<Arc<str>, Arc<Registered>>>,
     generation: AtomicU64,
+    limit: usize,
 }
 
 impl fmt::Debug for Endpoints {
@@ -77,9 +77,9 @@ impl fmt::Debug for Endpoints {
 }
 
 impl Endpoints {
-    /// An empty table.
-    pub(crate) fn new() -> Self {
-        Self::default()
+    /// An empty table for `limit` of them.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Arc::new(Table { entries: RwLock::default(), generation: AtomicU64::new(0), limit }))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Registered>>> {
@@ -121,8 +121,8 @@ impl Endpoints {
         if entries.contains_key(&name) {
             return Err(EndpointError::Taken(endpoint.info.name));
         }
-        if entries.len() >= MAX_ENDPOINTS {
-            return Err(EndpointError::TooMany);
+        if entries.len() >= self.0.limit {
+            return Err(EndpointError::TooMany { limit: self.0.limit });
         }
         let registered = Arc::new(Registered {
             name: name.clone(),
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_there_as_long_as_its_registration() {
-        let endpoints = Endpoints::new();
+        let endpoints = Endpoints::new(8);
         let sum = add(&endpoints, "sum").expect("registered");
         add(&endpoints, "kept").expect("registered").detach();
         let before = endpoints.generation();
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_registration_removes_only_its_own() {
-        let endpoints = Endpoints::new();
+        let endpoints = Endpoints::new(8);
         let first = add(&endpoints, "sum").expect("registered");
         assert!(endpoints.unregister("sum"));
         let _second = add(&endpoints, "sum").expect("free again");
@@ -276,14 +276,14 @@ mod tests {
 
     #[test]
     fn unlisted_ones_answer_but_are_not_told_of() {
-        let endpoints = Endpoints::new();
+        let endpoints = Endpoints::new(8);
         let _secret = endpoints.register(Endpoint::new("secret").unlisted(), Arc::new(Nothing)).expect("registered");
         assert!(endpoints.get("secret").is_some() && names(&endpoints).is_empty());
     }
 
     #[test]
     fn reserved_names_are_for_the_node_and_old_names_lead_to_them() {
-        let endpoints = Endpoints::new();
+        let endpoints = Endpoints::new(8);
         for name in ["_node.ping", "_mine", "synapse.ask", "_synapse.ping"] {
             assert_eq!(add(&endpoints, name).expect_err("reserved"), EndpointError::Reserved(name.into()));
         }
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_handler_may_own_a_registration() {
-        let endpoints = Endpoints::new();
+        let endpoints = Endpoints::new(8);
         let inner = add(&endpoints, "inner").expect("registered");
         let outer = endpoints.register(Endpoint::new("outer"), Arc::new(Owner(inner))).expect("registered");
         drop(outer);
@@ -312,11 +312,11 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_them() {
-        let endpoints = Endpoints::new();
-        for n in 0..MAX_ENDPOINTS {
+        let endpoints = Endpoints::new(8);
+        for n in 0..8 {
             add(&endpoints, &n.to_string()).expect("registered").detach();
         }
-        assert_eq!(add(&endpoints, "one-more").expect_err("full"), EndpointError::TooMany);
+        assert_eq!(add(&endpoints, "one-more").expect_err("full"), EndpointError::TooMany { limit: 8 });
     }
 
     #[test]
