@@ -82,4 +82,8 @@ pub(crate) struct Up {
     /// Take no part in the distributed hash table
     #[arg(long)]
     pub(crate) no_dht: bool,
+
+    /// Break in a background task, as a bug would: what is left must be no zombie
+    #[arg(long, hide = true)]
+    pub(crate) inject_panic: bool,
 }

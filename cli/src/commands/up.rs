@@ -186,6 +186,9 @@ async fn announce_and_watch(
         ctx.out.line(&format!("{}\n", banner.text(&ctx.out)))?;
     }
     *ready = true;
+    if args.inject_panic {
+        tokio::spawn(async { panic!("asked for by --inject-panic") });
+    }
     let feed = Feed::new(&ctx.out, &node.listen_addrs());
     // Who was there before we listened to events is told as well, and once.
     let mut told = HashSet::new();
