@@ -206,9 +206,6 @@ fn shared_runtime() -> PathBuf {
 /// What a profile remembers between runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Memory {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
 }
 
@@ -290,20 +287,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Folder`].
     pub fn remember_port(&self, port: u16) -> Result<(), ProfileError> {
-        self.remember(&Memory { port: Some(port), ..self.recall() })
-    }
-
-    /// What its node was called last.
-    pub fn node_name(&self) -> Option<String> {
-        self.recall().name
-    }
-
-    /// Remembers what its node is called for the next run.
-    ///
-    /// # Errors
-    /// [`ProfileError::Folder`].
-    pub fn remember_node_name(&self, name: &str) -> Result<(), ProfileError> {
-        self.remember(&Memory { name: Some(name.to_owned()), ..self.recall() })
+        self.remember(&Memory { port: Some(port) })
     }
 
     /// Nothing, if there is no memory or it is damaged: it is a convenience, not worth an error.

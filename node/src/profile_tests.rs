@@ -23,15 +23,14 @@ fn one_process_at_a_time_and_the_next_free_name() {
 }
 
 #[test]
-fn port_and_name_are_remembered_beside_each_other() {
+fn the_port_is_remembered() {
     let dir = tempfile::tempdir().expect("a folder");
     let profile = Profile::open(&paths(&dir), "a").expect("free");
-    assert_eq!((profile.port(), profile.node_name()), (None, None));
+    assert_eq!(profile.port(), None);
     profile.remember_port(4242).expect("written");
-    profile.remember_node_name("fern").expect("written");
-    assert_eq!((profile.port(), profile.node_name().as_deref()), (Some(4242), Some("fern")));
+    assert_eq!(profile.port(), Some(4242));
     std::fs::write(profile.memory(), b"{\"port\":").expect("written");
-    assert_eq!((profile.port(), profile.node_name()), (None, None), "damaged is as good as none");
+    assert_eq!(profile.port(), None, "damaged is as good as none");
     profile.remember_port(1).expect("written");
     assert_eq!(profile.port(), Some(1));
 }

@@ -1,9 +1,12 @@
 //! What happens with time: looking around, rechecking, signing anew.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use p2pnode_behaviours::upkeep::{Source, is_loopback};
+use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback};
 use p2pnode_wire::key;
 use rand::RngExt;
 use tokio::sync::mpsc;
@@ -191,6 +194,8 @@ impl EventLoop {
     /// What others may dial; loopback last, for neighbours on this host.
     fn card_addresses(&self) -> Vec<Multiaddr> {
         let mut addresses = lock(&self.setup.shared.own).listen.clone();
+        // Nobody dials a link-local address without knowing the link.
+        addresses.retain(|addr| !matches!(ip_of(addr), Some(IpAddr::V6(ip)) if ip.is_unicast_link_local()));
         addresses.sort_by_key(is_loopback);
         addresses.truncate(CARD_ADDRESSES);
         addresses
