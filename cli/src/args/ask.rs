@@ -31,11 +31,11 @@ pub(crate) struct Ask {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) context: Vec<String>,
 
-    /// End shortly after the first reply
+    /// End with the first reply
     #[arg(long, conflicts_with = "replies")]
     pub(crate) first: bool,
 
-    /// End shortly after this many replies; fewer is exit 9
+    /// End with this many replies; fewer is exit 9
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) replies: Option<u32>,
 

@@ -143,6 +143,7 @@ impl AskBuilder {
         let rules = Rules {
             wait_first: Duration::from_secs(2),
             linger: Duration::from_millis(250),
+            after_enough: Duration::ZERO,
             replies: None,
             timeout: None,
         };
@@ -167,12 +168,12 @@ impl AskBuilder {
         self
     }
 
-    /// Ends shortly after the first reply.
+    /// Ends with the first reply.
     pub fn first(self) -> Self {
         self.replies(1)
     }
 
-    /// Ends shortly after so many replies.
+    /// Ends with so many replies, or as much later as [`Self::linger`] says.
     pub fn replies(mut self, n: usize) -> Self {
         self.rules.replies = Some(n.max(1));
         self
@@ -181,6 +182,7 @@ impl AskBuilder {
     /// How long to wait for others after the last one ended. Default 250 ms.
     pub fn linger(mut self, time: Duration) -> Self {
         self.rules.linger = time;
+        self.rules.after_enough = time;
         self
     }
 

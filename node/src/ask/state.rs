@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     pub(crate) linger: Duration,
     /// Replies that are enough.
     pub(crate) replies: Option<usize>,
+    /// After these, for more that come at the same time.
+    pub(crate) after_enough: Duration,
     /// The whole ask.
     pub(crate) timeout: Option<Duration>,
 }
@@ -185,7 +187,7 @@ impl State {
 
     fn natural_end(&self) -> Option<(AskEnd, Instant)> {
         if let Some(at) = self.enough_at {
-            return Some((AskEnd::Enough, at + self.rules.linger));
+            return Some((AskEnd::Enough, at + self.rules.after_enough));
         }
         // While discovery runs, others may come; it has a time limit of its own.
         let settled = self.settled?;
@@ -211,8 +213,13 @@ impl State {
 mod tests {
     use super::*;
 
-    const RULES: Rules =
-        Rules { wait_first: Duration::from_secs(2), linger: Duration::from_millis(250), replies: None, timeout: None };
+    const RULES: Rules = Rules {
+        wait_first: Duration::from_secs(2),
+        linger: Duration::from_millis(250),
+        replies: None,
+        after_enough: Duration::ZERO,
+        timeout: None,
+    };
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -273,7 +280,7 @@ mod tests {
             state.acked(peer);
         }
         state.replied(a, t);
-        assert_eq!(state.over(t + ms(250)), Some(AskEnd::Enough));
+        assert_eq!(state.over(t), Some(AskEnd::Enough));
         assert_eq!(state.open(), vec![b]);
     }
 
