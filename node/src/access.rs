@@ -1,6 +1,7 @@
 //! Who may call and ask in an open swarm.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -26,6 +27,12 @@ pub(crate) struct OpenSwarms {
     pub(crate) nearness: Nearness,
 }
 
+/// Who was near counts as near so long: a laptop may have been carried away since.
+const NEAR_FOR: Duration = Duration::from_secs(3_600);
+
+/// Peers remembered to be near.
+const MAX_NEAR: usize = 4_096;
+
 /// Interfaces come and go; looking at them is a system call too many for each call.
 const INTERFACES_FOR: Duration = Duration::from_secs(10);
 
@@ -50,6 +57,44 @@ impl Nearness {
             *known = Some((now, all.into_iter().map(|interface| interface.ip()).collect()));
         }
         known.as_ref().is_some_and(|(_, own)| own.contains(&ip))
+    }
+}
+
+/// Who was near lately: what a member says reaches this node by gossip, where it cannot see where it comes from.
+#[derive(Clone)]
+pub(crate) struct Vicinity {
+    allow: Allow,
+    nearness: Nearness,
+    seen: Arc<Mutex<HashMap<PeerId, Instant>>>,
+}
+
+impl Vicinity {
+    pub(crate) fn new(allow: Allow, nearness: Nearness) -> Self {
+        Self { allow, nearness, seen: Arc::default() }
+    }
+
+    /// A connection proves who is where.
+    pub(crate) fn connected(&self, peer: PeerId, remote: &Multiaddr, now: Instant) {
+        if self.allow == Allow::Any || !self.nearness.is_near(remote) {
+            return;
+        }
+        let mut seen = self.lock();
+        if seen.len() >= MAX_NEAR {
+            seen.retain(|_, at| now.saturating_duration_since(*at) < NEAR_FOR);
+        }
+        if seen.len() < MAX_NEAR || seen.contains_key(&peer) {
+            seen.insert(peer, now);
+        }
+    }
+
+    /// Whether this node acts on what `peer` says to the swarm.
+    pub(crate) fn lets_in(&self, peer: &PeerId) -> bool {
+        let recent = |at: &Instant| at.elapsed() < NEAR_FOR;
+        self.allow == Allow::Any || self.lock().get(peer).is_some_and(recent)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PeerId, Instant>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

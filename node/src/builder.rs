@@ -26,7 +26,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{Nearness, OpenSwarms},
+    access::{Nearness, OpenSwarms, Vicinity},
     addr::BootstrapAddr,
     ask::{Answerer, Ask, AskHandler, Asks},
     command::COMMAND_QUEUE,
@@ -125,6 +125,7 @@ pub struct Builder {
     idle_timeout: Duration,
     transport: Option<TransportFn>,
     limits: Limits,
+    gossip: Option<bool>,
 }
 
 impl Builder {
@@ -153,6 +154,7 @@ impl Builder {
             idle_timeout: Duration::from_secs(10),
             transport: None,
             limits: Limits::default(),
+            gossip: None,
         }
     }
 
@@ -299,6 +301,13 @@ impl Builder {
         self
     }
 
+    /// Takes part in conversations: hears and passes on what is said. Default on, but off for a node that lives for one
+    /// command, which would only disturb the mesh unless it asks or listens itself.
+    pub fn gossip(mut self, on: bool) -> Self {
+        self.gossip = Some(on);
+        self
+    }
+
     /// What it holds, takes and does at most. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -328,9 +337,10 @@ impl Builder {
         let endpoints = Endpoints::new(self.limits.endpoints);
         let answerer = Answerer::new(self.ask.take(), self.limits.answering);
         let nearness = Nearness::default();
-        let (service, late) =
-            Runner::service(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
-        let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), service);
+        let vicinity = Vicinity::new(self.allow, nearness.clone());
+        let (runner, late) =
+            Runner::new(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
+        let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), runner.clone());
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let transport = match self.transport.take() {
             Some(build) => build(&keypair),
@@ -350,6 +360,7 @@ impl Builder {
             rpc: client,
             shared: shared.clone(),
             endpoints: endpoints.clone(),
+            vicinity: vicinity.clone(),
         }));
         let _ = late.set(node.downgrade());
         NodeEndpoints { node: node.downgrade(), answerer: answerer.clone() }.register(&endpoints)?;
@@ -362,6 +373,7 @@ impl Builder {
             shared,
             endpoints,
             answerer,
+            runner,
             node: node.downgrade(),
             identity,
             rules,
@@ -373,6 +385,7 @@ impl Builder {
             dht: self.dht,
             allow: self.allow,
             nearness,
+            vicinity,
             about: self.about(&node.inner().identity, name)?,
             started: now,
         };
@@ -476,7 +489,7 @@ impl Builder {
             rpc,
             mail: mail::Behaviour::new(own),
             discovery: discovery::Behaviour::new(discovery, own, rules.clone()),
-            gossip: (!self.ephemeral).then_some(gossip).into(),
+            gossip: self.gossip.unwrap_or(!self.ephemeral).then_some(gossip).into(),
         }
     }
 

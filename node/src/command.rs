@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::{mail::DeliverError, upkeep::Hold};
+use p2pnode_behaviours::{gossip, mail::DeliverError, upkeep::Hold};
 use p2pnode_wire::mail::MailAck;
 use tokio::sync::oneshot;
 
-use crate::dht::{DhtError, ProvidersFound, ValueFound};
+use crate::{
+    dht::{DhtError, ProvidersFound, ValueFound},
+    talk::{Draft, PublishError, Published},
+};
 
 /// Commands waiting for the event loop: it takes each in microseconds, so this is a burst of all handles at once.
 pub(crate) const COMMAND_QUEUE: usize = 1_024;
@@ -33,6 +36,22 @@ pub(crate) enum Command {
     Hold {
         peer: PeerId,
         done: oneshot::Sender<Hold>,
+    },
+    Publish {
+        draft: Draft,
+        done: oneshot::Sender<Result<Published, PublishError>>,
+    },
+    /// Connect to the author of a message where it says it is.
+    DialAt {
+        peer: PeerId,
+        addrs: Vec<Multiaddr>,
+        source: PeerId,
+    },
+    /// An event that a peer brought straight to us.
+    Inject {
+        source: PeerId,
+        raw: Bytes,
+        done: oneshot::Sender<Result<(), gossip::Refused>>,
     },
     PutValue {
         sealed: Bytes,

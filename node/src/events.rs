@@ -11,7 +11,10 @@ use libp2p::Multiaddr;
 use p2pnode_wire::ids::ConversationId;
 use tokio::sync::broadcast;
 
-use crate::peers::{Peer, PeerRef};
+use crate::{
+    peers::{Peer, PeerRef},
+    talk::{ConversationEvent, Said},
+};
 
 /// Events a slow reader may lag behind before it is told [`NodeEvent::Lagged`].
 pub(crate) const EVENT_QUEUE: usize = 1_024;
@@ -67,10 +70,41 @@ pub enum NodeEvent {
         /// From arrival to the answer.
         elapsed: Duration,
     },
+    /// Somebody said something to a swarm of ours, this node included.
+    Conversation(Box<ConversationEvent>),
     /// Something an operator should know.
     Warning(String),
     /// The reader was too slow: so many events are missing here.
     Lagged(u64),
+}
+
+impl NodeEvent {
+    /// What [`Node::on`](crate::Node::on) calls it: `peer.joined`, `conversation.ack`, or the subject of an emitted event.
+    /// An emitted event cannot pass for one of the node's own.
+    pub fn name(&self) -> Option<String> {
+        let name = match self {
+            Self::PeerJoined(_) => "peer.joined",
+            Self::PeerUpdated(_) => "peer.updated",
+            Self::PeerSuspect(_) => "peer.suspect",
+            Self::PeerOffline(_) => "peer.offline",
+            Self::PeerLeft(_) => "peer.left",
+            Self::Conversation(event) => {
+                return Some(match &event.said {
+                    Said::Emitted { subject, .. } if !is_own(subject) => subject.clone(),
+                    Said::Emitted { .. } => "conversation.emit".into(),
+                    Said::Other { .. } => "conversation.other".into(),
+                    said => format!("conversation.{}", said.kind()),
+                });
+            }
+            _ => return None,
+        };
+        Some(name.to_owned())
+    }
+}
+
+/// Subjects that only the node itself may use.
+fn is_own(subject: &str) -> bool {
+    matches!(subject.split('.').next(), Some("peer" | "conversation"))
 }
 
 /// A stream of [`NodeEvent`]s. Never ends while the node runs; a slow reader loses events and is told how many.

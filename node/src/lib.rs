@@ -26,6 +26,7 @@ mod reserved;
 mod resolve;
 mod signals;
 mod swarm;
+mod talk;
 mod target;
 mod time;
 pub mod value;
@@ -56,7 +57,8 @@ pub use p2pnode_wire::{
     self as wire,
     card::{Capability, Card, EndpointInfo},
     error::{ErrorCode, RpcError},
-    ids::ConversationId,
+    ids::{ConversationId, EventId},
+    subject::SubjectError,
 };
 pub use peers::{KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
 pub use presets::Preset;
@@ -65,4 +67,5 @@ pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};
 pub use reserved::Info;
 pub use rmpv::Value;
 pub use swarm::BoxedTransport;
+pub use talk::{Broadcast, Conversation, ConversationEvent, Emit, Hook, PublishError, Said, Subscription};
 pub use target::{Candidate, Target, TargetError, near};

@@ -1,6 +1,7 @@
 //! The handle: everything a program can do with a running node.
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -9,17 +10,26 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use futures::future::Either;
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::{mail::DeliverError, rpc, upkeep::Hold};
+use p2pnode_behaviours::{
+    gossip,
+    mail::DeliverError,
+    rpc,
+    upkeep::{Hold, is_loopback},
+};
 use p2pnode_wire::{
     card::{Card, EndpointInfo},
-    ids::{SwarmId, SwarmName},
+    ids::{ConversationId, SwarmId, SwarmName},
     mail::MailAck,
+    msgpack,
+    subject::SubjectError,
+    talk,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::Vicinity,
     ask::{AskBuilder, Asks},
     builder::Builder,
     call::{Call, CallError, Pong},
@@ -32,6 +42,7 @@ use crate::{
     peers::{Peer, PeerRef, Peers, SwarmSeen},
     presets::Preset,
     progress::Progress,
+    talk::{Broadcast, Conversation, Draft, Emit, Hook, PublishError, Published, Subscription},
     target::{Target, TargetError},
 };
 
@@ -59,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) rpc: rpc::Client,
     pub(crate) shared: Shared,
     pub(crate) endpoints: Endpoints,
+    pub(crate) vicinity: Vicinity,
 }
 
 /// What the event loop writes and handles read.
@@ -148,6 +160,45 @@ impl Node {
     /// Puts a question to all members of a swarm that take asks.
     pub fn ask(&self, swarm: impl Into<String>, text: impl Into<String>) -> AskBuilder {
         AskBuilder::new(self.clone(), swarm.into(), text.into())
+    }
+
+    /// Calls an endpoint of everybody in a swarm who serves it. Over when the event is out; what members say to it comes
+    /// in the [`Conversation`](crate::Conversation).
+    pub fn broadcast(&self, endpoint: impl Into<String>, args: impl IntoArgs) -> Broadcast {
+        Broadcast::new(self.clone(), endpoint.into(), args.into_args())
+    }
+
+    /// Tells a swarm that something happened: `node.tell("document.uploaded", &json!({"name": "q.pdf"})).await?`.
+    pub fn emit(&self, subject: &str, data: &impl Serialize) -> Emit {
+        Emit::new(self.clone(), subject, data)
+    }
+
+    /// What is emitted from now on, in all swarms of this node, by subject: `*` stands for any one word, `>` at the end
+    /// for one or more.
+    ///
+    /// # Errors
+    /// The pattern is none.
+    pub fn subscribe(&self, pattern: &str) -> Result<Subscription, SubjectError> {
+        Ok(Subscription::new(pattern.parse()?, self.events()))
+    }
+
+    /// What is said in a conversation from now on.
+    pub fn conversation(&self, id: ConversationId) -> Conversation {
+        Conversation::new(self.clone(), String::new(), id, None, self.events())
+    }
+
+    /// Calls `handler` for each event of that name, one after the other: `peer.joined`, `peer.offline`, `peer.left`,
+    /// `conversation.ack`, `conversation.reply`, … (see [`NodeEvent::name`]), or the subject of an emitted event; `*` and
+    /// `>` as in [`Node::subscribe`].
+    ///
+    /// # Errors
+    /// The name is no pattern.
+    pub fn on<F, Fut>(&self, name: &str, handler: F) -> Result<Hook, SubjectError>
+    where
+        F: Fn(NodeEvent) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Ok(Hook::start(name.parse()?, self.events(), handler))
     }
 
     /// Round trip to a peer's node, over the road calls take.
@@ -352,7 +403,7 @@ impl Node {
         self.0.shared.changed.subscribe()
     }
 
-    pub(crate) fn emit(&self, event: NodeEvent) {
+    pub(crate) fn tell(&self, event: NodeEvent) {
         // Nobody watches: fine.
         let _ = self.0.shared.events.send(event);
     }
@@ -381,6 +432,55 @@ impl Node {
 
     pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
         self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+    }
+
+    pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {
+        lock(&self.0.shared.peers).is_connected(peer)
+    }
+
+    pub(crate) fn remote_of(&self, peer: &PeerId) -> Option<Multiaddr> {
+        lock(&self.0.shared.peers).remote_of(peer)
+    }
+
+    pub(crate) fn vicinity(&self) -> &Vicinity {
+        &self.0.vicinity
+    }
+
+    /// Where answers may be brought to; none on loopback, which is another host to others.
+    pub(crate) fn reply_addrs(&self) -> Vec<String> {
+        let listen = self.listen_addrs().into_iter().filter(|addr| !is_loopback(addr));
+        listen.map(|addr| addr.to_string()).take(talk::REPLY_ADDRS).collect()
+    }
+
+    /// Says something to a swarm.
+    pub(crate) async fn publish(&self, draft: Draft) -> Result<Published, PublishError> {
+        let (done, published) = oneshot::channel();
+        if !self.send(Command::Publish { draft, done }).await {
+            return Err(PublishError::Shutdown);
+        }
+        published.await.unwrap_or(Err(PublishError::Shutdown))
+    }
+
+    /// Takes an event that `source` brought straight to us.
+    pub(crate) async fn inject(&self, source: PeerId, raw: Bytes) -> Result<(), gossip::Refused> {
+        let (done, injected) = oneshot::channel();
+        self.send(Command::Inject { source, raw, done }).await;
+        injected.await.unwrap_or(Err(gossip::Refused::Elsewhere))
+    }
+
+    /// Brings an event straight to a peer. Whether the peer acts on it.
+    pub(crate) async fn bring(
+        &self,
+        peer: PeerId,
+        swarm: &SwarmId,
+        raw: Bytes,
+        limit: Duration,
+    ) -> Result<bool, rpc::CallError> {
+        let args = msgpack::encode(&(serde_bytes::Bytes::new(&raw),)).into();
+        let request =
+            rpc::Request { args, swarm: Some(*swarm), timeout: limit, ..rpc::Request::new(crate::reserved::EVENT) };
+        let answer = self.0.rpc.call(peer, request).await?;
+        Ok(msgpack::decode(&answer.result).unwrap_or(false))
     }
 
     pub(crate) async fn send(&self, command: Command) -> bool {

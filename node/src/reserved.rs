@@ -1,10 +1,15 @@
 //! The node's own endpoints, all under `_node.`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use p2pnode_wire::{
     card::{Capability, EndpointInfo},
     error::ErrorCode,
+    event::Event,
+    msgpack,
+    talk::{self, Message},
 };
 use rmpv::Value;
 use schemars::JsonSchema;
@@ -12,10 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::Answerer,
-    endpoint::{Context, Endpoint, EndpointError, Endpoints, HandlerError},
+    endpoint::{Arguments, Context, DynHandler, Endpoint, EndpointError, Endpoints, HandlerError},
     node::{Node, WeakNode},
     value::to_json,
 };
+
+/// Takes an event that is brought straight, and tells whether this node acts on it.
+pub(crate) const EVENT: &str = "_node.event";
 
 /// What they need of the node.
 pub(crate) struct NodeEndpoints {
@@ -130,6 +138,12 @@ impl NodeEndpoints {
             let peers = up(&node).map(|node| neighbours(&node, cx.swarm.as_deref()));
             async { peers }
         }))?;
+        let (node, answerer, served) = (self.node.clone(), self.answerer.clone(), endpoints.clone());
+        // Public: an answer is brought by whoever has one, and its event is checked like any other.
+        endpoints.register_reserved(
+            Endpoint::new(EVENT).public().idempotent(),
+            Arc::new(Brought { node, answerer, endpoints: served }),
+        )?;
         let answerer = self.answerer;
         add(Endpoint::new("_node.ask").with_handler(move |cx: Context, question: Question| {
             let answerer = answerer.clone();
@@ -139,6 +153,36 @@ impl NodeEndpoints {
                 Ok(to_json(&reply))
             }
         }))
+    }
+}
+
+struct Brought {
+    node: WeakNode,
+    answerer: Answerer,
+    endpoints: Endpoints,
+}
+
+impl DynHandler for Brought {
+    fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>> {
+        let (node, answerer, endpoints) = (self.node.clone(), self.answerer.clone(), self.endpoints.clone());
+        async move {
+            let invalid = |why: String| HandlerError::code(ErrorCode::InvalidArgument, why);
+            let (raw,): (serde_bytes::ByteBuf,) = msgpack::decode(&args.args).map_err(|e| invalid(e.to_string()))?;
+            let (node, raw) = (up(&node)?, Bytes::from(raw.into_vec()));
+            let (event, _) = Event::peek(raw.clone()).map_err(|e| invalid(e.to_string()))?;
+            let message = (event.kind == talk::kind::MESSAGE).then(|| Message::decode(&event.body).ok()).flatten();
+            let acts = message.is_some_and(|message| match message.endpoint.as_str() {
+                talk::ASK => answerer.takes_asks(),
+                name => endpoints.get(name).is_some(),
+            });
+            if acts && !node.vicinity().lets_in(&cx.caller.id) {
+                let refusal = crate::access::refusal();
+                return Err(HandlerError::code(refusal.code, refusal.message));
+            }
+            node.inject(cx.caller.id, raw).await.map_err(|why| invalid(why.to_string()))?;
+            Ok(Bytes::from(msgpack::encode(&acts)))
+        }
+        .boxed()
     }
 }
 

@@ -155,6 +155,20 @@ impl Behaviour {
         Ok(id)
     }
 
+    /// An event that `source` brought otherwise than by gossip, such as straight to an asker. It is checked like any
+    /// other, and told as [`Event::Event`] once, whichever copy comes first; the first copy by gossip is passed on.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::Known`] is no fault.
+    pub fn inject(&mut self, source: PeerId, raw: Bytes) -> Result<EventId, Refused> {
+        let (event, signed) = event::Event::peek(raw).map_err(|_| Refused::Layout)?;
+        let accepted = self.state.check(event.swarm, source, signed.into_raw(), Instant::now())?;
+        let Accepted { swarm, event, raw, id } = accepted;
+        self.state.came_directly(id);
+        self.events.push_back(Event::Event { swarm, event: Box::new(event), raw, id, source });
+        Ok(id)
+    }
+
     /// Says whether an event is passed on; only with [`Config::await_verdict`], within 250 ms. False if it is too late.
     pub fn report(&mut self, id: &EventId, source: &PeerId, verdict: Verdict) -> bool {
         self.await_verdict && self.settle(id, source, verdict)
@@ -228,6 +242,9 @@ impl Behaviour {
         };
         match self.state.check(swarm, source, data, Instant::now()) {
             Ok(accepted) => self.accepted(source, accepted),
+            Err(Refused::Known) if self.state.is_to_pass_on(&id) => {
+                self.settle(&id, &source, Verdict::Accept);
+            }
             Err(why) => {
                 self.settle(&id, &source, why.verdict());
                 if why != Refused::Known {

@@ -157,6 +157,8 @@ impl Known {
 pub(super) struct State {
     swarms: HashMap<SwarmId, Windows>,
     known: Known,
+    /// Of these, the ones that came directly, and not yet by gossip.
+    direct: Known,
     sources: Meters<PeerId>,
     authors: Meters<PeerKey>,
 }
@@ -166,6 +168,7 @@ impl State {
         Self {
             swarms: HashMap::new(),
             known: Known::default(),
+            direct: Known::default(),
             sources: Meters::new(config.per_source),
             authors: Meters::new(config.per_author),
         }
@@ -198,6 +201,16 @@ impl State {
             windows.add(event.author, event.epoch, event.seq, now);
         }
         self.known.insert(id)
+    }
+
+    /// An accepted event came directly: its first copy by gossip is still to be passed on.
+    pub(super) fn came_directly(&mut self, id: EventId) {
+        self.direct.insert(id);
+    }
+
+    /// Whether this is the first copy by gossip of an event that came directly.
+    pub(super) fn is_to_pass_on(&mut self, id: &EventId) -> bool {
+        self.direct.ids.remove(id)
     }
 
     /// Checks what `source` brought for the swarm of `topic`.

@@ -20,6 +20,8 @@ pub mod msgpack;
 pub mod protocol;
 pub mod rpc;
 pub mod sign;
+pub mod subject;
+pub mod talk;
 pub mod value;
 
 pub use key::topic;

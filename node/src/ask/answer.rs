@@ -15,8 +15,9 @@ use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::key_of;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{ConversationId, MailId, SwarmId},
+    ids::{ConversationId, EventId, MailId, SwarmId},
     mail::Mail,
+    talk::Message,
 };
 use rmpv::Value;
 use tokio::sync::Semaphore;
@@ -28,6 +29,7 @@ use crate::{
     events::NodeEvent,
     node::{Node, WeakNode},
     peers::PeerRef,
+    talk::{Heard, Said, Talk},
     time::now_ms,
 };
 
@@ -58,10 +60,19 @@ pub struct Ask {
 }
 
 struct Back {
-    /// None when the question came as a call.
-    letter: Option<Letter>,
+    way: Way,
     acked: AtomicBool,
     cancelled: CancellationToken,
+}
+
+/// How the question came, and so how the answer goes.
+enum Way {
+    /// As a call: the reply is its result.
+    Call,
+    /// As mail, to this node alone.
+    Letter(Box<Letter>),
+    /// To the whole swarm.
+    Talk(Talk),
 }
 
 /// The mail that is answered.
@@ -117,7 +128,11 @@ impl Ask {
 
     async fn say(&self, word: &Word) -> Result<(), HandlerError> {
         let gone = || HandlerError::code(ErrorCode::AgentUnavailable, "the node has stopped");
-        let Some(letter) = &self.back.letter else { return Ok(()) };
+        let letter = match &self.back.way {
+            Way::Call => return Ok(()),
+            Way::Talk(talk) => return talk.say(word).await,
+            Way::Letter(letter) => letter,
+        };
         let _turn = letter.turn.lock().await;
         let node = letter.node.upgrade().ok_or_else(gone)?;
         let mail = letters::word(&letter.address, word, letter.question, now_ms());
@@ -146,7 +161,7 @@ impl Answerer {
             conversation: ConversationId::new(),
             context,
             trace: cx.trace.clone(),
-            back: Arc::new(Back { letter: None, acked: AtomicBool::new(false), cancelled: CancellationToken::new() }),
+            back: Arc::new(Back { way: Way::Call, acked: AtomicBool::new(false), cancelled: CancellationToken::new() }),
         };
         handler.ask(ask, task).await
     }
@@ -157,13 +172,20 @@ struct Running {
     cancelled: CancellationToken,
 }
 
+/// A question by its message or by its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum QuestionId {
+    Mail(MailId),
+    Event(EventId),
+}
+
 /// Questions this node works on.
 #[derive(Clone)]
 pub(crate) struct Answerer {
     handler: Option<Arc<dyn AskHandler>>,
     slots: Arc<Semaphore>,
     limit: usize,
-    running: Arc<Mutex<HashMap<MailId, Running>>>,
+    running: Arc<Mutex<HashMap<QuestionId, Running>>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -197,10 +219,24 @@ pub(crate) struct Inbox {
     pub(crate) mail: Mail,
 }
 
+/// A question on its way to the handler.
+struct Arrived {
+    id: QuestionId,
+    peer: PeerId,
+    remote: Option<Multiaddr>,
+    question: Question,
+    cx: Ask,
+}
+
 impl Answerer {
     /// At most `limit` questions at once.
     pub(crate) fn new(handler: Option<Arc<dyn AskHandler>>, limit: usize) -> Self {
         Self { handler, slots: Arc::new(Semaphore::new(limit)), limit, running: Arc::default(), seen: Arc::default() }
+    }
+
+    /// Whether there is anybody to ask.
+    pub(crate) fn takes_asks(&self) -> bool {
+        self.handler.is_some()
     }
 
     /// Takes a question; an error is what the asker is told instead of an acknowledgement.
@@ -210,78 +246,142 @@ impl Answerer {
             .clone()
             .ok_or_else(|| RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler"))?;
         let question = letters::read_ask(&inbox.mail).map_err(|e| RpcError::new(ErrorCode::InvalidArgument, e))?;
-        let permit = self.slots.clone().try_acquire_owned().map_err(|_| {
-            let mut error =
-                RpcError::new(ErrorCode::Overloaded, format!("{} questions are being worked on", self.limit));
-            error.retry_after = Some(std::time::Duration::from_secs(1));
-            error
-        })?;
+        let permit = self.slots.clone().try_acquire_owned().map_err(|_| self.full())?;
         if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).first(inbox.mail.id) {
             return Ok(());
         }
-        let Some(cx) = self.context(node, &inbox, &question) else { return Ok(()) };
+        let Some(from) = key_of(&node.peer_id()) else { return Ok(()) };
+        let Inbox { peer, remote, swarm, mail } = inbox;
+        let address = Address { swarm, from, to: mail.from, conversation: mail.conversation };
+        let turn = tokio::sync::Mutex::new(());
+        let letter = Letter { node: node.downgrade(), peer, address, question: mail.id, turn };
+        let arrived = Arrived {
+            id: QuestionId::Mail(mail.id),
+            peer,
+            remote,
+            cx: self.context(
+                node,
+                peer,
+                swarm,
+                mail.conversation,
+                mail.trace,
+                Way::Letter(Box::new(letter)),
+                &question,
+            ),
+            question,
+        };
         let (this, node) = (self.clone(), node.clone());
         tokio::spawn(async move {
-            this.run(node, handler, cx, question, inbox).await;
+            this.run(node, handler, arrived).await;
             drop(permit);
         });
         Ok(())
     }
 
-    fn context(&self, node: &Node, inbox: &Inbox, question: &Question) -> Option<Ask> {
-        let cancelled = CancellationToken::new();
-        let running = Running { by: inbox.peer, cancelled: cancelled.clone() };
-        self.lock().insert(inbox.mail.id, running);
-        let address = Address {
-            swarm: inbox.swarm,
-            from: key_of(&node.peer_id())?,
-            to: inbox.mail.from,
-            conversation: inbox.mail.conversation,
+    /// Takes a question that was put to the whole swarm.
+    pub(crate) fn hear(&self, node: &Node, heard: &Heard, message: Message) {
+        let Some(handler) = self.handler.clone() else { return };
+        let Said::Ask { text, context } = Said::read(&heard.event) else { return };
+        let talk = Talk::new(node, heard);
+        let (event, question) = (heard.event.clone(), Question { text, context });
+        let way = Way::Talk(talk);
+        let arrived = Arrived {
+            id: QuestionId::Event(heard.id),
+            peer: heard.author,
+            remote: None,
+            cx: self.context(node, heard.author, event.swarm, event.conversation, event.trace.clone(), way, &question),
+            question,
         };
-        let letter = Letter {
-            node: node.downgrade(),
-            peer: inbox.peer,
-            address,
-            question: inbox.mail.id,
-            turn: tokio::sync::Mutex::new(()),
-        };
-        let back = Back { letter: Some(letter), acked: AtomicBool::new(false), cancelled };
-        Some(Ask {
-            from: node.reference(inbox.peer),
-            swarm: node.swarm_name(&inbox.swarm).unwrap_or_default(),
-            conversation: inbox.mail.conversation,
-            context: question.context.clone(),
-            trace: inbox.mail.trace.clone(),
-            back: Arc::new(back),
-        })
+        let permit = self.slots.clone().try_acquire_owned().map_err(|_| self.full());
+        let (this, node, source) = (self.clone(), node.clone(), heard.source);
+        tokio::spawn(async move {
+            let id = arrived.id;
+            if crate::talk::reach(&node, (arrived.peer, source), &message, &arrived.cx.back.cancelled).await {
+                match permit {
+                    Ok(_permit) => return this.run(node, handler, arrived).await,
+                    Err(error) => {
+                        // A busy swarm need not hear why an asker who is gone got no answer.
+                        let _ = arrived.cx.say(&Word::Failed(error)).await;
+                    }
+                }
+            }
+            this.lock().remove(&id);
+        });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<MailId, Running>> {
+    fn full(&self) -> RpcError {
+        let message = format!("{} questions are being worked on", self.limit);
+        let mut error = RpcError::new(ErrorCode::Overloaded, message);
+        error.retry_after = Some(std::time::Duration::from_secs(1));
+        error
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of what it makes")]
+    fn context(
+        &self,
+        node: &Node,
+        peer: PeerId,
+        swarm: SwarmId,
+        conversation: ConversationId,
+        trace: Option<String>,
+        way: Way,
+        question: &Question,
+    ) -> Ask {
+        let cancelled = CancellationToken::new();
+        let id = match &way {
+            Way::Talk(talk) => Some(QuestionId::Event(talk.message())),
+            Way::Letter(letter) => Some(QuestionId::Mail(letter.question)),
+            Way::Call => None,
+        };
+        if let Some(id) = id {
+            self.lock().insert(id, Running { by: peer, cancelled: cancelled.clone() });
+        }
+        Ask {
+            from: node.reference(peer),
+            swarm: node.swarm_name(&swarm).unwrap_or_default(),
+            conversation,
+            context: question.context.clone(),
+            trace,
+            back: Arc::new(Back { way, acked: AtomicBool::new(false), cancelled }),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<QuestionId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The asker no longer wants an answer.
     pub(crate) fn cancel(&self, by: PeerId, question: MailId) {
+        self.stop(by, QuestionId::Mail(question));
+    }
+
+    /// The same of a question to the swarm.
+    pub(crate) fn withdrawn(&self, by: PeerId, question: EventId) {
+        self.stop(by, QuestionId::Event(question));
+    }
+
+    fn stop(&self, by: PeerId, question: QuestionId) {
         if let Some(running) = self.lock().get(&question).filter(|r| r.by == by) {
             running.cancelled.cancel();
         }
     }
 
-    async fn run(&self, node: Node, handler: Arc<dyn AskHandler>, cx: Ask, question: Question, inbox: Inbox) {
+    async fn run(&self, node: Node, handler: Arc<dyn AskHandler>, arrived: Arrived) {
         let started = Instant::now();
+        let Arrived { id, peer, remote, question, cx } = arrived;
         // The asker may be a one-command node that nobody else knows: its connection must outlast the work.
-        let hold = node.hold(inbox.peer).await;
-        node.emit(NodeEvent::AskReceived {
+        let hold = node.hold(peer).await;
+        node.tell(NodeEvent::AskReceived {
             from: cx.from.clone(),
-            remote: inbox.remote,
+            remote: remote.or_else(|| node.remote_of(&peer)),
             conversation: cx.conversation,
             text: question.text.clone(),
         });
         let outcome = self.work(&*handler, &cx, question.text).await;
         let summary = conclude(&cx, outcome).await;
-        self.lock().remove(&inbox.mail.id);
+        self.lock().remove(&id);
         drop(hold);
-        node.emit(NodeEvent::AskFinished {
+        node.tell(NodeEvent::AskFinished {
             from: cx.from.clone(),
             conversation: cx.conversation,
             outcome: summary,

@@ -1,7 +1,7 @@
 //! The asker's side.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     future::{Future, IntoFuture},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -12,11 +12,12 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::PeerId;
-use p2pnode_behaviours::{key_of, mail::DeliverError, upkeep::Hold};
+use p2pnode_behaviours::{key_of, upkeep::Hold};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{ConversationId, MailId, SwarmId},
-    mail::{Mail, MailAck},
+    ids::{ConversationId, EventId, MailId, SwarmId},
+    mail::Mail,
+    talk,
 };
 use rmpv::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +27,10 @@ use super::{
     state::{AskEnd, Rules, State},
 };
 use crate::{
+    endpoint::Arguments,
     node::Node,
     peers::{Peer, PeerRef, PeerState},
+    talk::{Draft, Heard, PublishError, Published, Said, encode_args},
     time::now_ms,
 };
 
@@ -36,6 +39,18 @@ const WORD_QUEUE: usize = 256;
 
 /// Events waiting for the reader of [`Asked`]; beyond that the ask waits for its reader.
 const EVENT_QUEUE: usize = 256;
+
+/// Members that get the question straight; in larger swarms the rest hears it by gossip.
+const MAX_STRAIGHT: usize = 64;
+
+/// How many members that are not connected may connect to bring their answer.
+const WANT: u32 = 32;
+
+/// For bringing the question to one member, connecting included.
+const DELIVERY: Duration = Duration::from_secs(10);
+
+/// For telling those at work that it is over.
+const WITHDRAWAL: Duration = Duration::from_millis(500);
 
 /// Why a question could not be put.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -58,6 +73,9 @@ pub enum AskError {
         /// The limit, [`Limits::asks`](crate::Limits::asks).
         limit: usize,
     },
+    /// The swarm could not be asked.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// The node has stopped.
     #[error("the node is shutting down")]
     Shutdown,
@@ -136,6 +154,9 @@ pub struct AskBuilder {
     to: String,
     question: Question,
     rules: Rules,
+    only: Option<Vec<PeerId>>,
+    private: bool,
+    trace: Option<String>,
 }
 
 impl AskBuilder {
@@ -147,7 +168,26 @@ impl AskBuilder {
             replies: None,
             timeout: None,
         };
-        Self { node, to, question: Question { text, context: BTreeMap::new() }, rules }
+        let question = Question { text, context: BTreeMap::new() };
+        Self { node, to, question, rules, only: None, private: false, trace: None }
+    }
+
+    /// Asks these members alone, by direct message; nobody else hears question or answer.
+    pub fn only(mut self, peers: impl IntoIterator<Item = PeerId>) -> Self {
+        self.only = Some(peers.into_iter().collect());
+        self
+    }
+
+    /// Asks each member by a direct message, so that the swarm does not hear the answers.
+    pub fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
+    /// Carries a W3C `traceparent` along.
+    pub fn trace(mut self, trace: impl Into<String>) -> Self {
+        self.trace = Some(trace.into());
+        self
     }
 
     /// Adds a piece of context, by name.
@@ -186,7 +226,7 @@ impl AskBuilder {
         self
     }
 
-    fn start(self) -> Result<Asked, AskError> {
+    async fn start(self) -> Result<Asked, AskError> {
         let swarm = self.node.swarm_id(&self.to).ok_or_else(|| AskError::UnknownSwarm(self.to.clone()))?;
         let conversation = ConversationId::new();
         let (words, inbox) = mpsc::channel(WORD_QUEUE);
@@ -194,14 +234,15 @@ impl AskBuilder {
         let (events, stream) = mpsc::channel(EVENT_QUEUE);
         let (done, outcome) = oneshot::channel();
         let now = Instant::now();
-        let driver = Driver {
+        let mut driver = Driver {
             node: self.node.clone(),
             swarm,
             conversation,
             question: self.question,
             state: State::new(self.rules, now),
             started: now,
-            letters: HashMap::new(),
+            road: Road::Mail(HashMap::new()),
+            only: self.only,
             holds: HashMap::new(),
             sending: FuturesUnordered::new(),
             inbox,
@@ -209,6 +250,9 @@ impl AskBuilder {
             _registered: registered,
         };
         driver.check_size()?;
+        if driver.only.is_none() && !self.private {
+            driver.publish(self.trace).await?;
+        }
         tokio::spawn(async move {
             // The asker no longer cares how it ended.
             let _ = done.send(driver.run().await);
@@ -222,7 +266,7 @@ impl IntoFuture for AskBuilder {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.start() })
+        Box::pin(self.start())
     }
 }
 
@@ -266,7 +310,13 @@ impl Stream for Asked {
     }
 }
 
-type Words = mpsc::Sender<(PeerId, Mail)>;
+/// What a member said: by mail, or in the swarm.
+enum Came {
+    Mail(PeerId, Box<Mail>),
+    Event(Heard),
+}
+
+type Words = mpsc::Sender<Came>;
 
 /// Asks of this node under way: where their answers go.
 #[derive(Clone)]
@@ -304,13 +354,24 @@ impl Asks {
         Ok(Registered { asks: self.clone(), conversation })
     }
 
+    /// An event of a conversation that this node opened by asking. One that finds no room is lost: the asker does not
+    /// keep up with its own question.
+    pub(crate) fn hear(&self, heard: &Heard) {
+        let words = self.lock().get(&heard.event.conversation).cloned();
+        if let Some(words) = words
+            && words.try_send(Came::Event(heard.clone())).is_err()
+        {
+            tracing::warn!("an answer is lost: the asker does not keep up");
+        }
+    }
+
     /// A member's word on an ask of ours; an error tells the member why it is not wanted.
     pub(crate) fn deliver(&self, from: PeerId, mail: Mail) -> Result<(), RpcError> {
         let words = self.lock().get(&mail.conversation).cloned();
         let Some(words) = words else {
             return Err(RpcError::new(ErrorCode::NotFound, "nobody waits in this conversation any more"));
         };
-        words.try_send((from, mail)).map_err(|_| {
+        words.try_send(Came::Mail(from, Box::new(mail))).map_err(|_| {
             let mut error = RpcError::new(ErrorCode::Overloaded, "too many words at once");
             error.retry_after = Some(Duration::from_millis(200));
             error
@@ -318,7 +379,21 @@ impl Asks {
     }
 }
 
-type Sent = (PeerId, MailId, Result<MailAck, DeliverError>);
+/// Whether the member takes it, or why it was not delivered.
+type Sent = (PeerId, Result<bool, String>);
+
+/// How the question goes out.
+enum Road {
+    /// As a message to each member; which one each got.
+    Mail(HashMap<PeerId, MailId>),
+    /// As one event to the swarm, and straight to those who are connected.
+    Swarm {
+        id: EventId,
+        raw: Bytes,
+        /// Who got it straight.
+        straight: HashSet<PeerId>,
+    },
+}
 
 struct Driver {
     node: Node,
@@ -327,12 +402,13 @@ struct Driver {
     question: Question,
     state: State,
     started: Instant,
-    /// The message that each member got.
-    letters: HashMap<PeerId, MailId>,
+    road: Road,
+    /// The members that are asked, if not all.
+    only: Option<Vec<PeerId>>,
     /// Connections to those who work on it stay.
     holds: HashMap<PeerId, Hold>,
     sending: FuturesUnordered<BoxFuture<'static, Sent>>,
-    inbox: mpsc::Receiver<(PeerId, Mail)>,
+    inbox: mpsc::Receiver<Came>,
     events: mpsc::Sender<AskEvent>,
     _registered: Registered,
 }
@@ -349,8 +425,8 @@ impl Driver {
             let next = self.state.next();
             tokio::select! {
                 () = &mut settled => self.state.settled(Instant::now()),
-                Some((peer, id, outcome)) = self.sending.next() => self.sent(peer, id, outcome).await,
-                Some((peer, mail)) = self.inbox.recv() => self.word(peer, &mail).await,
+                Some((peer, outcome)) = self.sending.next() => self.sent(peer, outcome).await,
+                Some(came) = self.inbox.recv() => self.came(came).await,
                 _ = changed.changed() => self.look_for_losses().await,
                 () = sleep_until(next) => {}
                 () = self.events.closed() => break AskEnd::Closed,
@@ -391,23 +467,72 @@ impl Driver {
         mail.seal(&self.node.signing_key()).into_raw()
     }
 
-    fn ask_new_members(&mut self) {
-        for peer in self.node.reachable(&self.swarm) {
-            if !self.state.ask(peer) {
-                continue;
+    /// Puts the question to the whole swarm. One that is too large for an event goes to each member as mail.
+    async fn publish(&mut self, trace: Option<String>) -> Result<(), AskError> {
+        let context = self.question.context.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let arguments = Arguments::new(vec![Value::from(self.question.text.as_str())], context);
+        let mut message = encode_args(talk::ASK.to_owned(), arguments);
+        message.reply_addrs = self.node.reply_addrs();
+        message.want = Some(WANT);
+        let draft = Draft {
+            swarm: self.swarm,
+            conversation: self.conversation,
+            kind: talk::kind::MESSAGE,
+            parent: None,
+            trace,
+            body: message.encode(),
+        };
+        match self.node.publish(draft).await {
+            Ok(Published { id, raw }) => {
+                self.road = Road::Swarm { id, raw, straight: HashSet::new() };
+                Ok(())
             }
-            let Some(address) = self.address(peer) else { continue };
-            let mail = letters::ask(&address, &self.question, now_ms());
-            self.letters.insert(peer, mail.id);
-            let (node, id, sealed) = (self.node.clone(), mail.id, self.seal(&mail));
-            self.sending.push(async move { (peer, id, node.deliver(peer, sealed).await) }.boxed());
+            Err(PublishError::TooLarge { .. } | PublishError::NoGossip) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
-    async fn sent(&mut self, peer: PeerId, id: MailId, outcome: Result<MailAck, DeliverError>) {
+    fn ask_new_members(&mut self) {
+        let members = match &self.only {
+            Some(only) => only.clone(),
+            None => self.node.reachable(&self.swarm),
+        };
+        for peer in members {
+            if !self.state.ask(peer) {
+                continue;
+            }
+            let node = self.node.clone();
+            let Some(address) = self.address(peer) else { continue };
+            if let Road::Swarm { raw, straight, .. } = &mut self.road {
+                if straight.len() >= MAX_STRAIGHT && !node.is_connected(&peer) {
+                    continue;
+                }
+                straight.insert(peer);
+                let (swarm, raw) = (self.swarm, raw.clone());
+                let brought = async move {
+                    let outcome = node.bring(peer, &swarm, raw, DELIVERY).await;
+                    (peer, outcome.map_err(|error| error.to_string()))
+                };
+                self.sending.push(brought.boxed());
+                continue;
+            }
+            let mail = letters::ask(&address, &self.question, now_ms());
+            let sealed = self.seal(&mail);
+            if let Road::Mail(letters) = &mut self.road {
+                letters.insert(peer, mail.id);
+            }
+            let delivered = async move {
+                let outcome = node.deliver(peer, sealed).await;
+                (peer, outcome.map(|_| true).map_err(|error| error.to_string()))
+            };
+            self.sending.push(delivered.boxed());
+        }
+    }
+
+    async fn sent(&mut self, peer: PeerId, outcome: Result<bool, String>) {
         let now = Instant::now();
         match outcome {
-            Ok(_) => {
+            Ok(true) => {
                 self.state.delivered(peer);
                 if self.state.is_open(&peer)
                     && let Some(hold) = self.node.hold(peer).await
@@ -415,18 +540,36 @@ impl Driver {
                     self.holds.insert(peer, hold);
                 }
             }
+            Ok(false) => {
+                self.state.out(peer, now);
+            }
             Err(error) => {
-                tracing::debug!(%peer, ?id, %error, "the question was not taken");
+                tracing::debug!(%peer, %error, "the question was not taken");
                 self.state.out(peer, now);
             }
         }
     }
 
-    async fn word(&mut self, from: PeerId, mail: &Mail) {
-        if mail.in_reply_to.is_none() || mail.in_reply_to != self.letters.get(&from).copied() {
-            return;
+    async fn came(&mut self, came: Came) {
+        match (came, &self.road) {
+            (Came::Mail(from, mail), Road::Mail(letters)) => {
+                let answers = mail.in_reply_to.is_some() && mail.in_reply_to == letters.get(&from).copied();
+                if answers && let Some(word) = letters::read_word(&mail) {
+                    self.word(from, word).await;
+                }
+            }
+            (Came::Event(heard), Road::Swarm { id, .. }) if heard.event.parent == Some(*id) => {
+                if let Some(word) = Word::heard(Said::read(&heard.event)) {
+                    // It may be somebody whom only gossip reaches.
+                    self.state.ask(heard.author);
+                    self.word(heard.author, word).await;
+                }
+            }
+            _ => {}
         }
-        let Some(word) = letters::read_word(mail) else { return };
+    }
+
+    async fn word(&mut self, from: PeerId, word: Word) {
         let (now, elapsed) = (Instant::now(), self.started.elapsed());
         let peer = self.node.reference(from);
         let event = match word {
@@ -460,6 +603,12 @@ impl Driver {
     /// A member that went away while it worked will not answer this asker.
     async fn look_for_losses(&mut self) {
         for id in self.state.open() {
+            // Of those whom only gossip reaches nothing is known.
+            if let Road::Swarm { straight, .. } = &self.road
+                && !straight.contains(&id)
+            {
+                continue;
+            }
             let gone = |p: &Peer| p.state == PeerState::Offline;
             let lost = self.node.known(&id).as_ref().is_none_or(gone);
             if lost && self.state.failed(id, Instant::now()) {
@@ -473,16 +622,44 @@ impl Driver {
 
     /// Tells those still at work that the answer is no longer wanted.
     async fn withdraw(&mut self) {
-        let told = FuturesUnordered::new();
-        for peer in self.state.open() {
-            let (Some(address), Some(id)) = (self.address(peer), self.letters.get(&peer)) else { continue };
-            let sealed = self.seal(&letters::word(&address, &Word::Leave, *id, now_ms()));
-            let node = self.node.clone();
-            told.push(async move { node.deliver(peer, sealed).await.map(drop) });
+        let open = self.state.open();
+        if open.is_empty() {
+            return;
         }
+        let told = match &self.road {
+            Road::Mail(sent) => {
+                let told = FuturesUnordered::new();
+                for peer in open {
+                    let (Some(address), Some(id)) = (self.address(peer), sent.get(&peer)) else { continue };
+                    let sealed = self.seal(&letters::word(&address, &Word::Leave, *id, now_ms()));
+                    let node = self.node.clone();
+                    told.push(async move { node.deliver(peer, sealed).await.map(drop) });
+                }
+                told.collect::<Vec<_>>().map(drop).boxed()
+            }
+            Road::Swarm { id, straight, .. } => {
+                let draft = Draft {
+                    swarm: self.swarm,
+                    conversation: self.conversation,
+                    kind: talk::kind::LEAVE,
+                    parent: Some(*id),
+                    trace: None,
+                    body: Bytes::new(),
+                };
+                let open = open.into_iter().filter(|peer| straight.contains(peer)).collect();
+                withdraw_from(self.node.clone(), draft, open).boxed()
+            }
+        };
         // Best effort: a member that hears nothing finishes in vain.
-        let _ = tokio::time::timeout(Duration::from_millis(500), told.collect::<Vec<_>>()).await;
+        let _ = tokio::time::timeout(WITHDRAWAL, told).await;
     }
+}
+
+async fn withdraw_from(node: Node, draft: Draft, open: Vec<PeerId>) {
+    let swarm = draft.swarm;
+    let Ok(published) = node.publish(draft).await else { return };
+    let told = open.into_iter().map(|peer| node.bring(peer, &swarm, published.raw.clone(), WITHDRAWAL));
+    told.collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await;
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{ConversationId, MailId, PeerKey, SwarmId},
-    limits,
     mail::{Mail, Part, kind},
     msgpack,
+    talk::Failure,
 };
 use rmpv::Value;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::talk::Said;
 
 /// Hours after which a question that found nobody is void.
 const ASK_EXPIRES_MS: u64 = 24 * 3_600_000;
@@ -27,18 +29,37 @@ pub(crate) enum Word {
     Leave,
 }
 
+impl Word {
+    /// As an event: its kind and its body.
+    pub(crate) fn as_event(&self) -> (&'static str, Bytes) {
+        use p2pnode_wire::talk::kind;
+        match self {
+            Self::Ack => (kind::ACK, Bytes::new()),
+            Self::Progress(text) => (kind::PROGRESS, encode(text)),
+            Self::Reply(value) => (kind::REPLY, encode(value)),
+            Self::Failed(error) => (kind::ERROR, encode(&Failure::from(error))),
+            Self::Leave => (kind::LEAVE, Bytes::new()),
+        }
+    }
+
+    /// What an event says; none if it is something else.
+    pub(crate) fn heard(said: Said) -> Option<Self> {
+        match said {
+            Said::Ack => Some(Self::Ack),
+            Said::Progress(text) => Some(Self::Progress(text)),
+            Said::Reply(value) => Some(Self::Reply(value)),
+            Said::Failed(error) => Some(Self::Failed(error)),
+            Said::Leave => Some(Self::Leave),
+            _ => None,
+        }
+    }
+}
+
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Question {
     pub(crate) text: String,
     pub(crate) context: BTreeMap<String, Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Failure {
-    number: u16,
-    message: String,
-    retryable: bool,
 }
 
 pub(crate) struct Address {
@@ -100,7 +121,7 @@ pub(crate) fn word(address: &Address, word: &Word, in_reply_to: MailId, now_ms: 
             (kind::REPLY, vec![Part::Text(text.as_str().unwrap_or_default().to_owned())])
         }
         Word::Reply(value) => (kind::REPLY, vec![Part::Data(encode(value))]),
-        Word::Failed(error) => (kind::ERROR, vec![Part::Data(encode(&failure(error)))]),
+        Word::Failed(error) => (kind::ERROR, vec![Part::Data(encode(&Failure::from(error)))]),
         Word::Leave => (kind::LEAVE, Vec::new()),
     };
     mail(address, kind, Some(in_reply_to), parts, now_ms)
@@ -141,25 +162,4 @@ fn reply_value(bytes: &Bytes) -> Word {
 
 fn encode<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(msgpack::encode(value))
-}
-
-fn failure(error: &RpcError) -> Failure {
-    Failure { number: error.code.number(), message: cut(&error.message), retryable: error.retryable }
-}
-
-impl From<Failure> for RpcError {
-    fn from(failure: Failure) -> Self {
-        let code = ErrorCode::from_number(failure.number).unwrap_or(ErrorCode::HandlerFailed);
-        let mut error = Self::new(code, failure.message);
-        error.retryable = failure.retryable;
-        error
-    }
-}
-
-/// Error messages of handlers may be whole logs; the tail of one is enough.
-fn cut(message: &str) -> String {
-    let max = limits::FRAME_HEADER;
-    let start = message.len().saturating_sub(max);
-    let start = (start..message.len()).find(|i| message.is_char_boundary(*i)).unwrap_or(0);
-    message.get(start..).unwrap_or_default().to_owned()
 }

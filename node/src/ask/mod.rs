@@ -10,4 +10,5 @@ pub(crate) use answer::{Answerer, Inbox};
 pub use answer::{Ask, AskHandler};
 pub(crate) use asker::Asks;
 pub use asker::{AskBuilder, AskError, AskEvent, AskOutcome, Asked};
+pub(crate) use letters::Word;
 pub use state::AskEnd;

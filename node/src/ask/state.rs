@@ -7,6 +7,9 @@ use std::{
 
 use libp2p::PeerId;
 
+/// Members that are kept account of: in an open swarm anybody may answer, under any number of names.
+const MAX_ANSWERERS: usize = 4_096;
+
 /// When to stop waiting. See [`AskBuilder`](super::AskBuilder) for the defaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -90,7 +93,7 @@ impl State {
 
     /// True the first time: then the question goes out.
     pub(crate) fn ask(&mut self, peer: PeerId) -> bool {
-        if self.peers.contains_key(&peer) {
+        if self.peers.contains_key(&peer) || self.peers.len() >= MAX_ANSWERERS {
             return false;
         }
         self.peers.insert(peer, Standing::Asked);
@@ -103,7 +106,7 @@ impl State {
 
     /// Returns whether this is news.
     pub(crate) fn acked(&mut self, peer: PeerId) -> bool {
-        self.advance(peer, Standing::Acked, |s| matches!(s, Standing::Asked | Standing::Delivered))
+        self.advance(peer, Standing::Acked, |s| matches!(s, Standing::Asked | Standing::Delivered | Standing::Out))
     }
 
     pub(crate) fn replied(&mut self, peer: PeerId, now: Instant) -> bool {
@@ -139,7 +142,8 @@ impl State {
     }
 
     fn end(&mut self, peer: PeerId, standing: Standing, now: Instant) -> bool {
-        let news = self.advance(peer, standing, |s| !s.ended());
+        // What could not be delivered may have come another way.
+        let news = self.advance(peer, standing, |s| !s.ended() || (s == Standing::Out && standing != s));
         if news {
             self.last_end = Some(now);
         }

@@ -1,15 +1,23 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use libp2p::Multiaddr;
+use p2pnode_wire::ids::ConversationId;
+use rmpv::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::HandlerError;
 use crate::{
+    ask::Word,
     node::{Node, WeakNode},
     peers::PeerRef,
+    talk::Talk,
 };
 
 /// What comes with a call.
@@ -31,6 +39,21 @@ pub struct Context {
     pub hop: u8,
     pub(super) node: WeakNode,
     pub(super) cancelled: CancellationToken,
+    /// The conversation it was called into, by a broadcast.
+    pub(super) talk: Option<Arc<Called>>,
+}
+
+/// The way back to who broadcast.
+pub(super) struct Called {
+    pub(super) talk: Talk,
+    pub(super) acked: AtomicBool,
+    pub(super) replied: AtomicBool,
+}
+
+impl Called {
+    pub(super) fn new(talk: Talk) -> Self {
+        Self { talk, acked: AtomicBool::new(false), replied: AtomicBool::new(false) }
+    }
 }
 
 impl fmt::Debug for Context {
@@ -43,6 +66,52 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
+    /// Whether it was called by a broadcast: then it may ack, report progress, reply more than once, or decline with
+    /// [`HandlerError::decline`]. What the handler returns is its reply, unless it has replied or returns nothing.
+    pub fn is_broadcast(&self) -> bool {
+        self.talk.is_some()
+    }
+
+    /// The conversation that the broadcast is part of.
+    pub fn conversation(&self) -> Option<ConversationId> {
+        self.talk.as_ref().map(|called| called.talk.conversation())
+    }
+
+    /// Tells everybody that this node wades in; once, however often it is called. Nothing in a call.
+    ///
+    /// # Errors
+    /// It could not be said.
+    pub async fn ack(&self) -> Result<(), HandlerError> {
+        match &self.talk {
+            Some(called) if !called.acked.swap(true, Ordering::AcqRel) => called.talk.say(&Word::Ack).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells everybody how far it is; acks first if that has not happened. Nothing in a call.
+    ///
+    /// # Errors
+    /// It could not be said.
+    pub async fn progress(&self, text: impl Into<String>) -> Result<(), HandlerError> {
+        self.ack().await?;
+        match &self.talk {
+            Some(called) => called.talk.say(&Word::Progress(text.into())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers the broadcast; it may do so again.
+    ///
+    /// # Errors
+    /// It could not be said, or this is a call, which is answered by what the handler returns.
+    pub async fn reply(&self, value: impl Into<Value>) -> Result<(), HandlerError> {
+        let Some(called) = &self.talk else {
+            return Err(HandlerError::new("a call is answered by what the handler returns"));
+        };
+        called.replied.store(true, Ordering::Release);
+        called.talk.say(&Word::Reply(value.into())).await
+    }
+
     /// Whether the caller no longer waits.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()

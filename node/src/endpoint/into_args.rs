@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Arguments;
 
-/// What can be given as the arguments of a call: `()`, tuples of up to eight, lists of values, [`Arguments`],
+/// What can be given as the arguments of a call: `()`, a text, tuples of up to eight, lists of values, [`Arguments`],
 /// [`kwargs!`](crate::kwargs) and [`args!`](crate::args).
 ///
 /// ```
@@ -37,6 +37,18 @@ impl IntoArgs for Arguments {
 impl IntoArgs for () {
     fn into_args(self) -> Result<Arguments, String> {
         Ok(Arguments::default())
+    }
+}
+
+impl IntoArgs for &str {
+    fn into_args(self) -> Result<Arguments, String> {
+        (self,).into_args()
+    }
+}
+
+impl IntoArgs for String {
+    fn into_args(self) -> Result<Arguments, String> {
+        (self,).into_args()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Runs handlers for calls: access, room, time, and what to do when they panic.
 
 use std::{
+    collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -12,16 +13,25 @@ use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::rpc::{Incoming, Service};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{SwarmId, SwarmName},
+    ids::{EventId, SwarmId, SwarmName},
+    msgpack,
+    talk::Message,
 };
+use rmpv::Value;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
-use super::{Arguments, Context, DynHandler, Endpoints, registry::Registered};
+use super::{Arguments, Context, DynHandler, Endpoints, HandlerError, context::Called, registry::Registered};
 use crate::{
+    ask::Word,
     events::NodeEvent,
-    node::{Shared, WeakNode, lock},
+    node::{Node, Shared, WeakNode, lock},
     peers::PeerRef,
+    talk::{Heard, Talk},
 };
+
+/// A broadcast may be worked on for so long; its author may be gone before.
+const BROADCAST: Duration = Duration::from_secs(600);
 
 /// What a caller is told to wait when an endpoint has no room.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -59,18 +69,68 @@ pub(crate) struct Runner {
     access: Box<dyn Access>,
     shared: Shared,
     node: Arc<OnceLock<WeakNode>>,
+    /// Broadcasts that are being worked on, and whose they are.
+    broadcasts: Arc<Mutex<HashMap<EventId, (PeerId, CancellationToken)>>>,
 }
 
 impl Runner {
     /// The node does not exist yet when its behaviours are made; it is set a moment later.
-    pub(crate) fn service(
+    pub(crate) fn new(
         endpoints: Endpoints,
         access: impl Access,
         shared: Shared,
-    ) -> (Arc<dyn Service>, Arc<OnceLock<WeakNode>>) {
+    ) -> (Arc<Self>, Arc<OnceLock<WeakNode>>) {
         let node = Arc::new(OnceLock::new());
-        let runner = Self { endpoints, access: Box::new(access), shared, node: node.clone() };
+        let access = Box::new(access);
+        let runner = Self { endpoints, access, shared, node: node.clone(), broadcasts: Arc::default() };
         (Arc::new(runner), node)
+    }
+
+    /// Runs the endpoint that a member calls by a broadcast, if this node serves it and the member is let in.
+    pub(crate) fn hear(&self, node: &Node, heard: &Heard, message: Message) {
+        let own = message.endpoint.starts_with('_');
+        let Some(endpoint) = self.endpoints.get(&message.endpoint).filter(|_| !own) else { return };
+        let cancelled = CancellationToken::new();
+        lock(&self.broadcasts).insert(heard.id, (heard.author, cancelled.clone()));
+        let called = Arc::new(Called::new(Talk::new(node, heard)));
+        let permit = endpoint.slots.clone().try_acquire_owned();
+        let cx = Context {
+            caller: node.reference(heard.author),
+            remote: node.remote_of(&heard.author).unwrap_or_else(Multiaddr::empty),
+            swarm: node.swarm_name(&heard.event.swarm),
+            endpoint: endpoint.name.clone(),
+            deadline: Instant::now() + BROADCAST,
+            trace: heard.event.trace.clone(),
+            hop: 0,
+            node: node.downgrade(),
+            cancelled: cancelled.clone(),
+            talk: Some(called.clone()),
+        };
+        let (watch, broadcasts) = (self.watch(&cx), self.broadcasts.clone());
+        let (node, id, from) = (node.clone(), heard.id, (heard.author, heard.source));
+        tokio::spawn(async move {
+            if crate::talk::reach(&node, from, &message, &cancelled).await {
+                let outcome = match permit {
+                    Ok(_permit) => {
+                        let args = Arguments { args: message.args, kwargs: message.kwargs.unwrap_or_default() };
+                        run(&*endpoint.handler, cx, args).await
+                    }
+                    Err(_) => Err(full(endpoint.concurrency)),
+                };
+                if let Some(watch) = watch {
+                    watch.end(&outcome);
+                }
+                answer(&called, outcome, &cancelled).await;
+            }
+            lock(&broadcasts).remove(&id);
+        });
+    }
+
+    /// Who broadcast wants no more answers.
+    pub(crate) fn withdrawn(&self, by: PeerId, message: EventId) {
+        if let Some((_, cancelled)) = lock(&self.broadcasts).get(&message).filter(|(author, _)| *author == by) {
+            cancelled.cancel();
+        }
     }
 
     /// The endpoint and who is let in, or the error. An absent endpoint and a refused one give the same bytes.
@@ -108,7 +168,7 @@ impl Service for Runner {
             return call.reply.err(RpcError::new(ErrorCode::AgentUnavailable, "the node is starting"));
         };
         let Ok(permit) = endpoint.slots.clone().try_acquire_owned() else {
-            return call.reply.err(full(endpoint.concurrency));
+            return call.reply.err(full(endpoint.concurrency).into());
         };
         let cx = Context {
             caller: lock(&self.shared.peers).reference(call.peer),
@@ -120,6 +180,7 @@ impl Service for Runner {
             hop: call.request.hop,
             node: node.clone(),
             cancelled: call.cancelled,
+            talk: None,
         };
         let args = Arguments { args: call.request.args, kwargs: call.request.kwargs };
         let (watch, reply) = (self.watch(&cx), call.reply);
@@ -130,18 +191,36 @@ impl Service for Runner {
             if let Some(watch) = watch {
                 watch.end(&outcome);
             }
-            reply.finish(outcome);
+            reply.finish(outcome.map_err(RpcError::from));
         });
     }
 }
 
-fn full(concurrency: usize) -> RpcError {
-    let mut error = RpcError::new(ErrorCode::Overloaded, format!("{concurrency} calls of it are running"));
+/// The last word on a broadcast, unless it was said, or is none.
+async fn answer(called: &Called, outcome: Result<Bytes, HandlerError>, cancelled: &CancellationToken) {
+    let word = match outcome {
+        _ if cancelled.is_cancelled() => return,
+        Ok(_) if called.replied.load(Ordering::Acquire) => return,
+        Ok(result) => match msgpack::decode::<Value>(&result) {
+            Ok(Value::Nil) => return,
+            Ok(value) => Word::Reply(value),
+            Err(error) => Word::Failed(RpcError::new(ErrorCode::InternalError, format!("its result: {error}"))),
+        },
+        Err(error) if error.is_decline() => return,
+        Err(error) => Word::Failed(error.into()),
+    };
+    if let Err(error) = called.talk.say(&word).await {
+        tracing::debug!(%error, "an answer to a broadcast is lost");
+    }
+}
+
+fn full(concurrency: usize) -> HandlerError {
+    let mut error = HandlerError::code(ErrorCode::Overloaded, format!("{concurrency} calls of it are running"));
     error.retry_after = Some(RETRY_AFTER);
     error
 }
 
-async fn run(handler: &dyn DynHandler, cx: Context, args: Arguments) -> Result<Bytes, RpcError> {
+async fn run(handler: &dyn DynHandler, cx: Context, args: Arguments) -> Result<Bytes, HandlerError> {
     let (deadline, cancelled, name) = (cx.deadline, cx.cancelled.clone(), cx.endpoint.clone());
     if deadline <= Instant::now() {
         return Err(late());
@@ -152,19 +231,19 @@ async fn run(handler: &dyn DynHandler, cx: Context, args: Arguments) -> Result<B
         // Most handlers are done at once, and need neither a timer nor a waker.
         biased;
         outcome = work => match outcome {
-            Ok(outcome) => outcome.map_err(RpcError::from),
+            Ok(outcome) => outcome,
             Err(_) => {
                 tracing::error!(endpoint = &*name, "a handler panicked");
-                Err(RpcError::new(ErrorCode::InternalError, "the handler panicked"))
+                Err(HandlerError::code(ErrorCode::InternalError, "the handler panicked"))
             }
         },
-        () = cancelled.cancelled() => Err(RpcError::new(ErrorCode::TransportTimeout, "the caller gave up")),
+        () = cancelled.cancelled() => Err(HandlerError::code(ErrorCode::TransportTimeout, "the caller gave up")),
         () = tokio::time::sleep_until(deadline.into()) => Err(late()),
     }
 }
 
-fn late() -> RpcError {
-    RpcError::new(ErrorCode::TransportTimeout, "the handler did not end in time")
+fn late() -> HandlerError {
+    HandlerError::code(ErrorCode::TransportTimeout, "the handler did not end in time")
 }
 
 /// A call that somebody watches.
@@ -176,7 +255,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn end(self, outcome: &Result<Bytes, RpcError>) {
+    fn end(self, outcome: &Result<Bytes, HandlerError>) {
         let event = NodeEvent::CallServed {
             from: self.from,
             endpoint: self.endpoint.to_string(),

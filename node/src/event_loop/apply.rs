@@ -33,6 +33,13 @@ impl EventLoop {
             Command::Hold { peer, done } => {
                 let _ = done.send(self.behaviour().upkeep.hold(&peer));
             }
+            Command::DialAt { peer, addrs, source } => self.dial_at(peer, &addrs, source),
+            Command::Publish { draft, done } => {
+                let _ = done.send(self.publish(draft));
+            }
+            Command::Inject { source, raw, done } => {
+                let _ = done.send(self.inject(source, raw));
+            }
             Command::PutValue { sealed, done } => self.put_value(sealed, done),
             Command::GetValue { key, done } => self.get_value(key, done),
             Command::Providers { key, done } => self.providers(&key, done),

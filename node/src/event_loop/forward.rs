@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use p2pnode_behaviours::{
-    discovery, gossip, hello, mail,
+    discovery, hello, mail,
     upkeep::{self, Cause, Source},
 };
 use p2pnode_wire::{
@@ -75,6 +75,7 @@ impl EventLoop {
         let now = Instant::now();
         match event {
             upkeep::Event::Connected { peer, connection, remote, .. } => {
+                self.setup.vicinity.connected(peer, &remote, now);
                 lock(&self.setup.shared.peers).connected(peer, connection, remote, now);
                 self.count_peers();
             }
@@ -219,20 +220,6 @@ impl EventLoop {
         }
         let Some(node) = self.setup.node.upgrade() else { return Err(absent()) };
         self.setup.answerer.take(&node, Inbox { peer, remote, swarm, mail })
-    }
-
-    fn on_gossip(&mut self, event: gossip::Event) {
-        let gossip::Event::Event { event, .. } = event else {
-            tracing::debug!(?event, "gossip");
-            return;
-        };
-        let Some(peer) = p2pnode_behaviours::peer_of(&event.author) else { return };
-        if event.kind == kind::LEAVE {
-            let change = lock(&self.setup.shared.peers).left(&peer);
-            self.behaviour().hello.forget(&peer);
-            self.announce(change);
-            self.setup.shared.touch();
-        }
     }
 
     pub(super) fn on_discovery(&mut self, event: discovery::Event) {

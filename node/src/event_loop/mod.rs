@@ -5,10 +5,12 @@ mod apply;
 mod forward;
 mod goodbye;
 mod queries;
+mod talk;
 mod tick;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,17 +24,18 @@ use tokio::{
 };
 
 use crate::{
-    access::Nearness,
+    access::{Nearness, Vicinity},
     addr::BootstrapAddr,
     ask::Answerer,
     builder::Allow,
     command::Command,
-    endpoint::Endpoints,
+    endpoint::{Endpoints, Runner},
     identity::Identity,
     node::{Shared, WeakNode, lock},
     profile::Profile,
     registry::{Announcement, LocalRegistry},
     swarm::{Behaviour, BehaviourEvent},
+    talk::{Feeds, Heard, Order},
 };
 pub(crate) use about::About;
 use queries::Queries;
@@ -50,6 +53,7 @@ pub(crate) struct Setup {
     pub(crate) shared: Shared,
     pub(crate) endpoints: Endpoints,
     pub(crate) answerer: Answerer,
+    pub(crate) runner: Arc<Runner>,
     pub(crate) node: WeakNode,
     pub(crate) identity: Identity,
     pub(crate) rules: AddressRules,
@@ -61,6 +65,7 @@ pub(crate) struct Setup {
     pub(crate) dht: bool,
     pub(crate) allow: Allow,
     pub(crate) nearness: Nearness,
+    pub(crate) vicinity: Vicinity,
     pub(crate) about: About,
     pub(crate) started: Instant,
 }
@@ -80,6 +85,10 @@ pub(crate) struct EventLoop {
     next_members: Instant,
     generation: u64,
     goodbye: Option<(Instant, Vec<oneshot::Sender<()>>)>,
+    feeds: Feeds,
+    order: Order<Heard>,
+    /// Events of ours that nobody was there to take.
+    unsent: VecDeque<talk::Unsent>,
 }
 
 impl EventLoop {
@@ -90,6 +99,7 @@ impl EventLoop {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (sender, resolved) = mpsc::channel(16);
         tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
+        let feeds = Feeds::new(setup.about.key);
         let mut this = Self {
             setup,
             announcement: None,
@@ -103,6 +113,9 @@ impl EventLoop {
             next_members: now,
             generation: 0,
             goodbye: None,
+            feeds,
+            order: Order::default(),
+            unsent: VecDeque::new(),
         };
         for event in early {
             this.forward(event);

@@ -25,6 +25,9 @@ const SCAN_EVERY: Duration = Duration::from_secs(5);
 /// Nodes of this host dialled at once: the rest is introduced by these.
 const SCAN_DIALS: usize = 25;
 
+/// The same for a one-command node: as many as it may have connections.
+const COMMAND_DIALS: usize = 64;
+
 /// Members without a connection looked up again per tick.
 const RECHECKS: usize = 2;
 
@@ -49,6 +52,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(60);
 
 impl EventLoop {
     pub(super) fn tick(&mut self, now: Instant) {
+        self.hear_overdue(now);
         if now >= self.next_scan {
             self.next_scan = now + SCAN_EVERY;
             self.scan();
@@ -70,6 +74,8 @@ impl EventLoop {
     fn scan(&mut self) {
         let Some(registry) = &self.setup.registry else { return };
         let now = Instant::now();
+        // Who lives for one command has no second look.
+        let most = if self.setup.ephemeral { COMMAND_DIALS } else { SCAN_DIALS };
         let mut dials = 0;
         for entry in registry.list() {
             if entry.peer == self.setup.identity.peer_id() {
@@ -77,7 +83,7 @@ impl EventLoop {
             }
             let ours = self.note_local(&entry, now);
             let known = self.setup.swarm.is_connected(&entry.peer) || self.is_reachable(&entry.peer);
-            if ours && !known && dials < SCAN_DIALS {
+            if ours && !known && dials < most {
                 dials += 1;
                 self.dial_local(&entry);
             }

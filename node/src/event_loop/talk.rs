@@ -1,0 +1,179 @@
+//! Conversations: what this node says, and what it hears.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::{gossip, peer_of, upkeep::Source};
+use p2pnode_wire::{
+    event::Event,
+    ids::{EventId, SwarmId},
+    limits,
+    talk::{self, Message, kind},
+};
+
+use super::EventLoop;
+use crate::{
+    events::NodeEvent,
+    node::lock,
+    peers::PeerRef,
+    talk::{ConversationEvent, Draft, Heard, PublishError, Published},
+    time::now_ms,
+};
+
+/// Events of ours kept for the first member that comes, and for how long: a broadcast a moment before others have joined
+/// the mesh is not lost.
+const UNSENT: usize = 64;
+const UNSENT_FOR: Duration = Duration::from_secs(10);
+
+/// An event of ours that nobody was there to take.
+pub(super) struct Unsent {
+    swarm: SwarmId,
+    raw: Bytes,
+    until: Instant,
+}
+
+impl EventLoop {
+    pub(super) fn publish(&mut self, draft: Draft) -> Result<Published, PublishError> {
+        if draft.body.len() > limits::EVENT_MAX {
+            return Err(PublishError::TooLarge { size: draft.body.len() });
+        }
+        let (now, key) = (now_ms(), self.setup.identity.signing_key());
+        let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return Err(PublishError::NoGossip) };
+        let event = self.feeds.next(draft, now);
+        let signed = event.seal(&key);
+        let (id, raw) = (EventId(signed.id()), signed.into_raw());
+        match gossip.publish(&event.swarm, raw.clone()) {
+            Ok(_) => {}
+            Err(gossip::PublishError::NobodyThere) => self.keep(event.swarm, raw.clone()),
+            Err(error) => return Err(PublishError::of(&error, raw.len())),
+        }
+        self.feeds.published(&event, id);
+        let published = Published { id, raw };
+        let author = self.setup.identity.peer_id();
+        self.heard(&Heard { event: Arc::new(event), id, author, source: author, own: true });
+        Ok(published)
+    }
+
+    /// Connects to the author of a message where it says it is.
+    pub(super) fn dial_at(&mut self, peer: PeerId, addrs: &[Multiaddr], source: PeerId) {
+        let teller = self.remote_of(&source);
+        for addr in addrs {
+            self.behaviour().upkeep.learn(peer, addr, Source::Card, teller.as_ref());
+        }
+        self.dial(peer);
+    }
+
+    fn keep(&mut self, swarm: SwarmId, raw: Bytes) {
+        let now = Instant::now();
+        self.unsent.retain(|unsent| unsent.until > now);
+        if self.unsent.len() >= UNSENT {
+            self.unsent.pop_front();
+        }
+        self.unsent.push_back(Unsent { swarm, raw, until: now + UNSENT_FOR });
+    }
+
+    /// Somebody of that swarm has come.
+    fn send_kept(&mut self, swarm: SwarmId) {
+        let now = Instant::now();
+        for Unsent { swarm: of, raw, until } in std::mem::take(&mut self.unsent) {
+            if of != swarm {
+                self.unsent.push_back(Unsent { swarm: of, raw, until });
+                continue;
+            }
+            let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return };
+            if until > now
+                && let Err(error) = gossip.publish(&swarm, raw)
+            {
+                tracing::debug!(%error, "an event is lost");
+            }
+        }
+    }
+
+    pub(super) fn inject(&mut self, source: PeerId, raw: Bytes) -> Result<(), gossip::Refused> {
+        let gossip = self.setup.swarm.behaviour_mut().gossip.as_mut().ok_or(gossip::Refused::Elsewhere)?;
+        match gossip.inject(source, raw) {
+            Ok(_) | Err(gossip::Refused::Known) => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+
+    pub(super) fn on_gossip(&mut self, event: gossip::Event) {
+        match event {
+            gossip::Event::Event { event, id, source, .. } => self.arrived(*event, id, source),
+            gossip::Event::Subscribed { swarm, .. } => self.send_kept(swarm),
+            gossip::Event::Lost { peer, events } => {
+                tracing::warn!(%peer, events, "a neighbour is too slow and has missed events");
+            }
+            other => tracing::debug!(event = ?other, "gossip"),
+        }
+    }
+
+    fn arrived(&mut self, event: Event, id: EventId, source: PeerId) {
+        let Some(author) = peer_of(&event.author) else { return };
+        let (feeder, epoch, seq) = ((event.swarm, event.author), event.epoch, event.seq);
+        let heard = Heard { event: Arc::new(event), id, author, source, own: false };
+        for heard in self.order.arrive(feeder, epoch, seq, heard, Instant::now()) {
+            self.heard(&heard);
+        }
+    }
+
+    /// Events whose predecessors do not come.
+    pub(super) fn hear_overdue(&mut self, now: Instant) {
+        for heard in self.order.due(now) {
+            self.heard(&heard);
+        }
+    }
+
+    /// Each event once, in the order of its feed.
+    fn heard(&mut self, heard: &Heard) {
+        let event = &heard.event;
+        if event.kind == kind::LEAVE && event.parent.is_none() && !heard.own {
+            self.gone(&heard.author);
+        }
+        if self.setup.shared.events.receiver_count() > 0
+            && let Some((_, name)) = self.setup.swarms.iter().find(|(id, _)| *id == event.swarm)
+        {
+            let author = match heard.own {
+                true => PeerRef { id: heard.author, name: self.setup.about.name.clone() },
+                false => lock(&self.setup.shared.peers).reference(heard.author),
+            };
+            let told = ConversationEvent::new(heard, name.to_string(), author);
+            self.emit(NodeEvent::Conversation(Box::new(told)));
+        }
+        if heard.own {
+            return;
+        }
+        self.setup.shared.asks.hear(heard);
+        match event.kind.as_str() {
+            kind::MESSAGE => self.called_upon(heard),
+            kind::LEAVE => {
+                if let Some(question) = event.parent {
+                    self.setup.answerer.withdrawn(heard.author, question);
+                    self.setup.runner.withdrawn(heard.author, question);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn gone(&mut self, peer: &PeerId) {
+        let change = lock(&self.setup.shared.peers).left(peer);
+        self.behaviour().hello.forget(peer);
+        self.announce(change);
+        self.setup.shared.touch();
+    }
+
+    /// A message for all who serve its endpoint.
+    fn called_upon(&mut self, heard: &Heard) {
+        let Some(node) = self.setup.node.upgrade() else { return };
+        match Message::decode(&heard.event.body) {
+            Ok(message) if message.endpoint == talk::ASK => self.setup.answerer.hear(&node, heard, message),
+            Ok(message) => self.setup.runner.hear(&node, heard, message),
+            Err(error) => tracing::debug!(%error, author = %heard.author, "a message cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::{sync::Arc, time::Duration};
+
+use libp2p::PeerId;
+use p2pnode_wire::{
+    error::ErrorCode,
+    ids::{ConversationId, EventId, SwarmId},
+    talk::Message,
+};
+use rand::RngExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{Draft, Heard};
+use crate::{
+    ask::Word,
+    command::Command,
+    endpoint::HandlerError,
+    node::{Node, WeakNode},
+};
+
+/// An answer is brought straight to who asked within this time; it comes by gossip too.
+const BRING: Duration = Duration::from_secs(10);
+
+/// Who is not connected with the asker spreads its connecting: fifty a second.
+const PER_SECOND: f64 = 50.0;
+const SPREAD_MAX: Duration = Duration::from_secs(5);
+
+/// For connecting to the author of a message.
+const REACH: Duration = Duration::from_secs(5);
+
+/// A handler's side of a conversation it was called into.
+#[derive(Clone)]
+pub(crate) struct Talk(Arc<Inner>);
+
+struct Inner {
+    node: WeakNode,
+    swarm: SwarmId,
+    conversation: ConversationId,
+    message: EventId,
+    author: PeerId,
+    trace: Option<String>,
+    /// One word after the other, so that an ack never overtakes a reply.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Talk {
+    pub(crate) fn new(node: &Node, heard: &Heard) -> Self {
+        let event = &heard.event;
+        Self(Arc::new(Inner {
+            node: node.downgrade(),
+            swarm: event.swarm,
+            conversation: event.conversation,
+            message: heard.id,
+            author: heard.author,
+            trace: event.trace.clone(),
+            turn: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// The message that is answered.
+    pub(crate) fn message(&self) -> EventId {
+        self.0.message
+    }
+
+    /// The conversation it is in.
+    pub(crate) fn conversation(&self) -> ConversationId {
+        self.0.conversation
+    }
+
+    /// Says it to the swarm, and straight to the author of the message: the same event, so it counts once.
+    pub(crate) async fn say(&self, word: &Word) -> Result<(), HandlerError> {
+        let gone = || HandlerError::code(ErrorCode::AgentUnavailable, "the node has stopped");
+        let talk = &*self.0;
+        let _turn = talk.turn.lock().await;
+        let node = talk.node.upgrade().ok_or_else(gone)?;
+        let (kind, body) = word.as_event();
+        let draft = Draft {
+            swarm: talk.swarm,
+            conversation: talk.conversation,
+            kind,
+            parent: Some(talk.message),
+            trace: talk.trace.clone(),
+            body,
+        };
+        let published = node.publish(draft).await.map_err(|error| HandlerError::new(error.to_string()))?;
+        if node.is_connected(&talk.author)
+            && let Err(error) = node.bring(talk.author, &talk.swarm, published.raw, BRING).await
+        {
+            tracing::debug!(author = %talk.author, %error, "an answer was not taken directly");
+        }
+        Ok(())
+    }
+}
+
+/// Whether this node acts on what `author` says to the swarm: by default only if it is on this host or in a private
+/// range, which a connection proves. Connects to find out, after a moment, lest everybody does so at once.
+pub(crate) async fn reach(
+    node: &Node,
+    (author, source): (PeerId, PeerId),
+    message: &Message,
+    cancelled: &CancellationToken,
+) -> bool {
+    if node.vicinity().lets_in(&author) {
+        return true;
+    }
+    if node.is_connected(&author) || message.want == Some(0) {
+        return false;
+    }
+    let members = node.peers().len() as f64;
+    let spread = SPREAD_MAX.min(Duration::from_secs_f64(members / PER_SECOND));
+    let pause = spread.mul_f64(rand::rng().random_range(0.0..1.0));
+    if tokio::time::timeout(pause, cancelled.cancelled()).await.is_ok() {
+        return false;
+    }
+    let addresses = message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
+    node.send(Command::DialAt { peer: author, addrs: addresses, source }).await;
+    let mut changed = node.changed();
+    let connected = async {
+        while !node.is_connected(&author) && !node.vicinity().lets_in(&author) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(REACH, connected) => node.vicinity().lets_in(&author),
+        () = cancelled.cancelled() => false,
+    }
+}

@@ -1,0 +1,109 @@
+//! What this node says, as one feed per swarm. Pure.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use p2pnode_wire::{
+    event::Event,
+    ids::{ConversationId, EventId, PeerKey, SwarmId},
+};
+
+/// An event before it has a place in its feed.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) swarm: SwarmId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) kind: &'static str,
+    pub(crate) parent: Option<EventId>,
+    pub(crate) trace: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+/// An event of this node, signed.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) id: EventId,
+    pub(crate) raw: Bytes,
+}
+
+#[derive(Debug)]
+struct Feed {
+    epoch: u64,
+    next: u64,
+    last: Option<EventId>,
+}
+
+/// The feeds of one node.
+#[derive(Debug)]
+pub(crate) struct Feeds {
+    author: PeerKey,
+    feeds: HashMap<SwarmId, Feed>,
+}
+
+impl Feeds {
+    pub(crate) fn new(author: PeerKey) -> Self {
+        Self { author, feeds: HashMap::new() }
+    }
+
+    /// The draft in its place; [`Self::published`] takes the place, so that a failure leaves no gap.
+    pub(crate) fn next(&mut self, draft: Draft, now_ms: u64) -> Event {
+        let feed = self.feeds.entry(draft.swarm).or_insert(Feed { epoch: now_ms, next: 0, last: None });
+        Event {
+            v: 1,
+            swarm: draft.swarm,
+            author: self.author,
+            epoch: feed.epoch,
+            seq: feed.next,
+            prev: feed.last,
+            at_ms: now_ms,
+            conversation: draft.conversation,
+            kind: draft.kind.to_owned(),
+            parent: draft.parent,
+            seen: Vec::new(),
+            mheads: Vec::new(),
+            team: None,
+            trace: draft.trace,
+            meta: None,
+            body: draft.body,
+        }
+    }
+
+    /// The event is out.
+    pub(crate) fn published(&mut self, event: &Event, id: EventId) {
+        if let Some(feed) = self.feeds.get_mut(&event.swarm) {
+            feed.next = event.seq + 1;
+            feed.last = Some(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(swarm: u8) -> Draft {
+        Draft {
+            swarm: SwarmId([swarm; 32]),
+            conversation: ConversationId::new(),
+            kind: "ack",
+            parent: None,
+            trace: None,
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn events_follow_each_other_without_a_gap() {
+        let mut feeds = Feeds::new(PeerKey([1; 32]));
+        for seq in 0..3_u8 {
+            let failed = feeds.next(draft(1), 90);
+            assert_eq!(failed.seq, u64::from(seq), "what was not published takes no place");
+            let event = feeds.next(draft(1), 100 + u64::from(seq));
+            assert_eq!((event.epoch, event.seq), (90, u64::from(seq)));
+            assert_eq!(event.prev, seq.checked_sub(1).map(|n| EventId([n; 32])));
+            feeds.published(&event, EventId([seq; 32]));
+        }
+        let other = feeds.next(draft(2), 200);
+        assert_eq!((other.epoch, other.seq, other.prev), (200, 0, None), "each swarm has its own");
+    }
+}
