@@ -1,6 +1,6 @@
 //! Values, providers and lookups in the Kademlia table that all p2pnodes share.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
@@ -15,6 +15,14 @@ use crate::{
     target::{Target, TargetError},
     time::now_ms,
 };
+
+/// A one-command node looks for a value that nobody has so many times more, with pauses.
+const NOT_FOUND_AGAIN: u32 = 2;
+const NOT_FOUND_PAUSE: Duration = Duration::from_millis(500);
+
+/// For the first peer that takes part in the DHT, and between two looks.
+const ACQUAINTED: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Time for one query.
 const QUERY: Duration = Duration::from_secs(12);
@@ -117,7 +125,7 @@ impl Dht {
         if size > max {
             return Err(DhtError::TooLarge { size, max });
         }
-        self.query(|done| Command::PutValue { sealed, done }).await
+        self.query(|done| Command::PutValue { sealed: sealed.clone(), done }).await
     }
 
     /// Reads `NAME` of this node, or `PEER/NAME` of another, where PEER is a name, id or prefix.
@@ -139,7 +147,16 @@ impl Dht {
         };
         let owner = key_of(&owner).ok_or_else(|| DhtError::NotFound { key: name.to_owned() })?;
         let key = value::key(&owner, name);
-        self.query(|done| Command::GetValue { key, done }).await
+        let mut again = NOT_FOUND_AGAIN;
+        loop {
+            let outcome = self.query(|done| Command::GetValue { key: key.clone(), done }).await;
+            if !matches!(outcome, Err(DhtError::NotFound { .. })) || again == 0 || !self.node.is_ephemeral() {
+                return outcome;
+            }
+            // Who has just come knows one or two nodes, and these may have just come too.
+            again -= 1;
+            tokio::time::sleep(NOT_FOUND_PAUSE).await;
+        }
     }
 
     /// Who has announced a key, such as `/p2pnode/swarm/<hex>`.
@@ -148,7 +165,7 @@ impl Dht {
     /// [`DhtError`].
     pub async fn providers(&self, key: &str) -> Result<ProvidersFound, DhtError> {
         let key = key.to_owned();
-        self.query(|done| Command::Providers { key, done }).await
+        self.query(|done| Command::Providers { key: key.clone(), done }).await
     }
 
     /// The nodes nearest to a peer's id, with their addresses, and so that peer itself if it takes part.
@@ -159,9 +176,22 @@ impl Dht {
         self.query(|done| Command::Lookup { peer, done }).await
     }
 
-    async fn query<T>(
+    /// A node that has just started knows nobody in the DHT yet: that is waited for.
+    async fn query<T>(&self, command: impl Fn(oneshot::Sender<Result<T, DhtError>>) -> Command) -> Result<T, DhtError> {
+        let (mut changed, started) = (self.node.changed(), Instant::now());
+        loop {
+            match self.query_once(&command).await {
+                Err(DhtError::Alone) if started.elapsed() < ACQUAINTED => {
+                    let _ = tokio::time::timeout(LOOK_AGAIN, changed.changed()).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn query_once<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, DhtError>>) -> Command,
+        command: impl Fn(oneshot::Sender<Result<T, DhtError>>) -> Command,
     ) -> Result<T, DhtError> {
         let (done, ended) = oneshot::channel();
         if !self.node.send(command(done)).await {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use p2pnode_tests::{Home, Node, Output, free_port, until};
+use p2pnode_tests::{Home, Node, Output, binary, free_port, until};
 
 const COUNT: usize = 10;
 
@@ -78,6 +78,8 @@ impl Ten {
 
 #[test]
 fn ten_nodes_find_each_other_and_survive_the_first() {
+    // Built before anything is measured.
+    binary();
     let start = Instant::now();
     let mut ten = Ten::start();
     let names: Vec<_> = (0..COUNT).map(|index| format!("n{index}")).collect();

@@ -118,7 +118,8 @@ impl EventLoop {
         if !self.setup.dht {
             return Err(DhtError::Off);
         }
-        if self.setup.swarm.connected_peers().next().is_none() {
+        // Connected is not enough: who takes part is known a round trip later.
+        if self.setup.swarm.behaviour().discovery.table() == 0 {
             return Err(DhtError::Alone);
         }
         Ok(())
