@@ -29,6 +29,9 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// After the first swarm of this host is known, others may follow for this long.
 const OTHERS: Duration = Duration::from_millis(50);
 
+/// Verbs whose node takes part in conversations.
+const TALKING: [&str; 5] = ["ask", "broadcast", "emit", "subscribe", "watch"];
+
 /// Saying goodbye may take this long.
 const LEAVE: Duration = Duration::from_millis(1_500);
 
@@ -192,6 +195,9 @@ async fn seen_by(scout: &Node, how: &str) {
 async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>, around: bool) -> Result<Node, CliError> {
     let (mdns, local) = (around && !ctx.global.no_mdns, around && !ctx.global.no_local);
     let mut builder = Node::builder(presets::Command).name(names::of_command()).mdns(mdns).local(local);
+    if TALKING.contains(&ctx.verb) {
+        builder = builder.gossip(true);
+    }
     if local {
         builder = builder.paths(profile::paths(&ctx.global)?);
     }

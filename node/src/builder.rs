@@ -324,7 +324,12 @@ impl Builder {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(mut self) -> Result<Node, StartError> {
+    pub async fn start(self) -> Result<Node, StartError> {
+        // Boxed: half of a node lives in this future.
+        Box::pin(self.launch()).await
+    }
+
+    async fn launch(mut self) -> Result<Node, StartError> {
         let swarms = parse_swarms(&self.swarms, self.limits.swarms)?;
         let identity = self.take_identity()?;
         let keypair = identity.keypair();

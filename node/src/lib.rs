@@ -67,5 +67,5 @@ pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};
 pub use reserved::Info;
 pub use rmpv::Value;
 pub use swarm::BoxedTransport;
-pub use talk::{Broadcast, Conversation, ConversationEvent, Emit, Hook, PublishError, Said, Subscription};
+pub use talk::{Broadcast, Conversation, ConversationEvent, Emit, Hook, PublishError, Said, Sent, Subscription};
 pub use target::{Candidate, Target, TargetError, near};

@@ -42,7 +42,7 @@ use crate::{
     peers::{Peer, PeerRef, Peers, SwarmSeen},
     presets::Preset,
     progress::Progress,
-    talk::{Broadcast, Conversation, Draft, Emit, Hook, PublishError, Published, Subscription},
+    talk::{Broadcast, Conversation, Draft, Emit, Heard, Hook, PublishError, Published, Subscription},
     target::{Target, TargetError},
 };
 
@@ -412,6 +412,10 @@ impl Node {
         lock(&self.0.shared.peers).reference(peer)
     }
 
+    pub(crate) fn author_of(&self, heard: &Heard) -> PeerRef {
+        heard.author_of(&lock(&self.0.shared.peers))
+    }
+
     pub(crate) fn known(&self, peer: &PeerId) -> Option<Peer> {
         lock(&self.0.shared.peers).get(peer, Instant::now())
     }
@@ -432,6 +436,10 @@ impl Node {
 
     pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
         self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+    }
+
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        self.0.ephemeral
     }
 
     pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {

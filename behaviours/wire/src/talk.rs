@@ -87,6 +87,27 @@ impl Message {
     }
 }
 
+/// The `meta` of an event: what its author is called, for those who do not have its card. A label, not a proof.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+impl Meta {
+    /// MessagePack.
+    pub fn encode(&self) -> Bytes {
+        msgpack::encode(self).into()
+    }
+
+    /// Reads; empty if it is something else.
+    pub fn decode(meta: &[u8]) -> Self {
+        let meta: Self = msgpack::decode(meta).unwrap_or_default();
+        if meta.name.len() > NAME_MAX { Self::default() } else { meta }
+    }
+}
+
 /// The body of an `error`: a row of the error table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

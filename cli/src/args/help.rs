@@ -11,11 +11,11 @@ use super::Cli;
 
 /// Every verb stands in exactly one group; a test holds this list against clap's.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["up", "wait"]),
+    ("Run", &["up", "serve", "wait"]),
     ("Swarm", &["swarms", "members"]),
     ("Look", &["peers", "peer", "find", "ping"]),
-    ("Talk", &["ask", "call"]),
-    ("Observe", &["dht"]),
+    ("Talk", &["ask", "call", "broadcast", "emit", "subscribe"]),
+    ("Observe", &["watch", "dht"]),
     ("Tooling", &["id", "completions", "version"]),
 ];
 

@@ -9,6 +9,7 @@ mod help;
 pub(crate) mod id;
 pub(crate) mod look;
 pub(crate) mod reach;
+pub(crate) mod talk;
 pub(crate) mod up;
 pub(crate) mod value;
 
@@ -52,8 +53,18 @@ pub(crate) enum Verb {
     Ping(reach::Ping),
     /// Ask a swarm, or one peer; acks and replies stream in
     Ask(ask::Ask),
+    /// Call an endpoint of everybody in a swarm who serves it
+    Broadcast(talk::Broadcast),
+    /// Tell a swarm that something happened
+    Emit(talk::Emit),
+    /// Print what is emitted, as it comes
+    Subscribe(talk::Subscribe),
     /// Call an endpoint of a peer and print its result
     Call(call::Call),
+    /// Make a program callable in a swarm
+    Serve(Box<talk::Serve>),
+    /// Watch a swarm: joins, leaves, questions, answers
+    Watch(talk::Watch),
     /// Read and write the distributed hash table
     Dht(dht::Dht),
     /// Show, make, save and restore the identity of a profile
@@ -80,7 +91,12 @@ impl Verb {
             Self::Find(_) => "find",
             Self::Ping(_) => "ping",
             Self::Ask(_) => "ask",
+            Self::Broadcast(_) => "broadcast",
+            Self::Emit(_) => "emit",
+            Self::Subscribe(_) => "subscribe",
             Self::Call(_) => "call",
+            Self::Serve(_) => "serve",
+            Self::Watch(_) => "watch",
             Self::Dht(_) => "dht",
             Self::Id(_) => "id",
             Self::Completions { .. } => "completions",
@@ -129,12 +145,13 @@ pub(crate) fn tree() -> clap::Command {
     help::root()
 }
 
-/// `up` runs for ever: a limit meant for questions, set in the environment, must not stop it.
+/// `up` and what watches run for ever: a limit meant for questions, set in the environment, must not stop it.
 fn read(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     let mut cli = Cli::from_arg_matches(matches)?;
     let typed = |matches: &ArgMatches| matches.value_source("timeout") == Some(ValueSource::CommandLine);
     let typed = typed(matches) || matches.subcommand().is_some_and(|(_, sub)| typed(sub));
-    if matches!(cli.verb, Verb::Up(_)) && !typed {
+    let endless = matches!(cli.verb, Verb::Up(_) | Verb::Serve(_) | Verb::Watch(_) | Verb::Subscribe(_));
+    if endless && !typed {
         cli.global.timeout = None;
     }
     Ok(cli)

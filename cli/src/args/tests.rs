@@ -55,6 +55,7 @@ Usage: p2pnode [OPTIONS] VERB [ARGS]
 
 Run:
   up           Start a node here and serve until Ctrl-C
+  serve        Make a program callable in a swarm
   wait         Wait until something is there
 
 Swarm:
@@ -70,8 +71,12 @@ Look:
 Talk:
   ask          Ask a swarm, or one peer; acks and replies stream in
   call         Call an endpoint of a peer and print its result
+  broadcast    Call an endpoint of everybody in a swarm who serves it
+  emit         Tell a swarm that something happened
+  subscribe    Print what is emitted, as it comes
 
 Observe:
+  watch        Watch a swarm: joins, leaves, questions, answers
   dht          Read and write the distributed hash table
 
 Tooling:
@@ -98,12 +103,29 @@ fn example(line: &str, verb: &str) -> bool {
 
 #[test]
 fn short_help_fits_a_screen_and_long_help_names_the_variables() {
-    assert!(shown(&["-h"]).lines().count() <= 50, "{}", shown(&["-h"]));
+    assert!(shown(&["-h"]).lines().count() <= 54, "{}", shown(&["-h"]));
     let long = shown(&["--help"]);
     for name in ["P2PNODE_SWARM", "P2PNODE_TIMEOUT", "P2PNODE_JSON", "P2PNODE_HOME", "P2PNODE_LOG", "P2PNODE_COLOR"] {
         assert!(long.contains(name), "{name}");
     }
-    for verb in ["up", "ask", "call", "peers", "members", "swarms", "find", "ping", "wait", "dht", "id"] {
+    for verb in [
+        "up",
+        "ask",
+        "call",
+        "peers",
+        "members",
+        "swarms",
+        "find",
+        "ping",
+        "wait",
+        "dht",
+        "id",
+        "broadcast",
+        "emit",
+        "subscribe",
+        "serve",
+        "watch",
+    ] {
         assert!(
             shown(&[verb, "-h"]).lines().filter(|line| example(line, verb)).count() >= 2,
             "{verb} lacks two examples"

@@ -14,6 +14,27 @@ pub(crate) enum Allow {
     Any,
 }
 
+/// The one endpoint of `serve`.
+#[derive(Debug, Clone)]
+pub(crate) struct Single {
+    /// Its name.
+    pub(crate) endpoint: String,
+    /// What it runs.
+    pub(crate) command: Vec<String>,
+    /// Runs at once.
+    pub(crate) concurrency: usize,
+    /// How long one may take.
+    pub(crate) run_limit: Option<std::time::Duration>,
+    /// JSON Schema of its arguments.
+    pub(crate) schema: Option<serde_json::Value>,
+    /// For people.
+    pub(crate) describe: Option<String>,
+    /// Not listed.
+    pub(crate) private: bool,
+    /// Variables passed on.
+    pub(crate) env_allow: Vec<String>,
+}
+
 /// Start a node here and serve until Ctrl-C
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -82,6 +103,10 @@ pub(crate) struct Up {
     /// Take no part in the distributed hash table
     #[arg(long)]
     pub(crate) no_dht: bool,
+
+    /// What `serve` adds; not options of `up`.
+    #[arg(skip)]
+    pub(crate) single: Option<Single>,
 
     /// Break in a background task, as a bug would: what is left must be no zombie
     #[arg(long, hide = true)]

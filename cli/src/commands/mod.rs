@@ -9,10 +9,13 @@ mod members;
 mod peer;
 mod peers;
 mod ping;
+mod serve;
 mod swarms;
+mod talk;
 mod tooling;
 mod up;
 mod wait;
+mod watch;
 
 use crate::{args::Verb, context::Ctx, error::CliError};
 
@@ -29,6 +32,11 @@ pub(crate) async fn run(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Find(args) => Box::pin(find::run(ctx, &args)).await.map(|()| 0),
         Verb::Ping(args) => Box::pin(ping::run(ctx, &args)).await,
         Verb::Ask(args) => Box::pin(ask::run(ctx, args)).await,
+        Verb::Broadcast(args) => Box::pin(talk::broadcast(ctx, args)).await,
+        Verb::Emit(args) => Box::pin(talk::emit(ctx, &args)).await.map(|()| 0),
+        Verb::Subscribe(args) => Box::pin(watch::subscribe(ctx, &args)).await,
+        Verb::Serve(args) => Box::pin(serve::run(ctx, *args)).await,
+        Verb::Watch(args) => Box::pin(watch::watch(ctx, &args)).await,
         Verb::Call(args) => Box::pin(call::run(ctx, args)).await,
         Verb::Dht(args) => Box::pin(dht::run(ctx, args)).await.map(|()| 0),
         Verb::Id(args) => id::run(ctx, &args).map(|()| 0),

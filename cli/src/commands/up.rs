@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::sleep};
 
 use crate::{
-    args::up::{self, Up},
+    args::up::{self, Single, Up},
     connect,
     context::Ctx,
     demo,
@@ -73,6 +73,7 @@ struct Wanted {
     bootstrap: Vec<p2pnode::BootstrapAddr>,
     ask: Option<Arc<Program>>,
     serve: Vec<(String, Arc<Program>)>,
+    single: Option<(Endpoint, Arc<Program>)>,
     mdns: bool,
     local: bool,
 }
@@ -95,6 +96,7 @@ impl Wanted {
         }
         let slots = Arc::new(Semaphore::new(program::AT_ONCE));
         let program = |option: String, command: &str| Program::parse(&option, command, slots.clone()).map(Arc::new);
+        let single = args.single.as_ref().map(single_program).transpose()?;
         let serve =
             args.serve.iter().map(|(name, command)| Ok((name.clone(), program(format!("--serve {name}"), command)?)));
         Ok(Self {
@@ -104,6 +106,7 @@ impl Wanted {
             bootstrap: connect::bootstrap(ctx)?,
             ask: args.ask.as_deref().map(|command| program("--ask".to_owned(), command)).transpose()?,
             serve: serve.collect::<Result<_, CliError>>()?,
+            single,
             mdns: !ctx.global.no_mdns,
             local: !ctx.global.no_local,
         })
@@ -146,8 +149,28 @@ impl Wanted {
             let endpoint = Endpoint::new(name).describe(format!("Runs {}", program.name()));
             builder = builder.endpoint_dyn(endpoint, Arc::new(Serves(program.clone())));
         }
+        if let Some((endpoint, program)) = &self.single {
+            builder = builder.endpoint_dyn(endpoint.clone(), Arc::new(Serves(program.clone())));
+        }
         builder
     }
+}
+
+/// What `serve` serves.
+fn single_program(single: &Single) -> Result<(Endpoint, Arc<Program>), CliError> {
+    let slots = Arc::new(Semaphore::new(single.concurrency));
+    let option = format!("serve {}", single.endpoint);
+    let program = Program::new(&option, single.command.clone(), slots)?;
+    let program = program.env_allow(&single.env_allow).run_limit(single.run_limit);
+    let describe = single.describe.clone().unwrap_or_else(|| format!("Runs {}", program.name()));
+    let mut endpoint = Endpoint::new(&single.endpoint).describe(describe);
+    if let Some(schema) = &single.schema {
+        endpoint = endpoint.schema(schema);
+    }
+    if single.private {
+        endpoint = endpoint.unlisted();
+    }
+    Ok((endpoint, Arc::new(program)))
 }
 
 /// `NAME=DESCRIPTION` or `NAME`.
@@ -203,6 +226,8 @@ async fn announce_and_watch(
             end = &mut end => return end,
             event = events.next() => match event {
                 Some(NodeEvent::PeerJoined(peer)) if told.remove(&peer.id) => {}
+                // What others say among themselves is for `watch`; what concerns this node has lines of its own.
+                Some(NodeEvent::Conversation(_)) if !ctx.out.verbose => {}
                 Some(event) => tell(ctx, &feed, &event)?,
                 None => return Err(stopped()),
             },
@@ -224,7 +249,7 @@ async fn listening(node: &Node) {
 }
 
 /// A signal, the limit, or the end of the node itself.
-async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
+pub(super) async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
     let limit = async {
         match ctx.left(None) {
             Some(left) => sleep(left).await,
@@ -239,14 +264,14 @@ async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
     }
 }
 
-fn stopped() -> CliError {
+pub(super) fn stopped() -> CliError {
     CliError::internal("the node has stopped by itself").try_also(again("-vv", ""), "to see why")
 }
 
-fn tell(ctx: &Ctx, feed: &Feed<'_>, event: &NodeEvent) -> Result<(), CliError> {
+pub(super) fn tell(ctx: &Ctx, feed: &Feed<'_>, event: &NodeEvent) -> Result<(), CliError> {
     if ctx.out.is_json() {
         let (kind, fields) = feed::to_json(event);
-        return ctx.out.event(kind, fields);
+        return ctx.out.event(&kind, fields);
     }
     match feed.line(event) {
         Some(line) => ctx.out.line(&format!("{}  {line}", feed::clock())),
@@ -275,7 +300,11 @@ fn banner(ctx: &Ctx, args: &Up, node: &Node, wanted: &Wanted, new: bool, profile
         swarms: node.swarms(),
         any: args.allow == up::Allow::Any,
         listen: node.listen_addrs().iter().map(ToString::to_string).collect(),
-        serving: ask.into_iter().chain(wanted.serve.iter().map(|(name, _)| name.clone())).collect(),
+        serving: ask
+            .into_iter()
+            .chain(wanted.serve.iter().map(|(name, _)| name.clone()))
+            .chain(args.single.iter().map(|single| single.endpoint.clone()))
+            .collect(),
         demo: args.demo,
         asks: args.demo || wanted.ask.is_some(),
         ready: ctx.started.elapsed(),

@@ -1,7 +1,8 @@
 //! What the node's errors mean to somebody at a terminal.
 
 use p2pnode::{
-    AskError, BootstrapAddr, CallError, DhtError, ErrorCode, FindError, Node, RpcError, StartError, TargetError,
+    AskError, BootstrapAddr, CallError, DhtError, ErrorCode, FindError, Node, PublishError, RpcError, StartError,
+    TargetError,
 };
 use serde_json::json;
 
@@ -119,6 +120,19 @@ impl From<TargetError> for CliError {
             }
             _ => ours,
         }
+    }
+}
+
+impl From<PublishError> for CliError {
+    fn from(error: PublishError) -> Self {
+        let code = match &error {
+            PublishError::UnknownSwarm(_) => ErrorCode::NotFound,
+            PublishError::TooLarge { .. } => ErrorCode::TooLarge,
+            PublishError::TooFast => ErrorCode::RateLimited,
+            PublishError::Arguments(_) | PublishError::Subject(_) => return Self::usage(error.to_string()),
+            _ => ErrorCode::AgentUnavailable,
+        };
+        Self::of(code, error.to_string())
     }
 }
 

@@ -1,18 +1,21 @@
 //! What a node notices, one line per event.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Zoned;
-use p2pnode::{Multiaddr, NodeEvent, Peer, PeerRef};
+use p2pnode::{ConversationEvent, Multiaddr, NodeEvent, Peer, PeerRef, Said, value::to_json as to_json_value};
 use serde_json::{Value, json};
 
 use super::{
-    Out, address, escape_line,
+    Out, address,
+    asked::body,
+    escape_line,
     json::millis,
     peers::{name, peer_json, reference},
     render::duration,
     style::Role,
 };
+use crate::error::CliError;
 
 /// Signs of a question that a line shows.
 const QUESTION: usize = 60;
@@ -54,6 +57,7 @@ impl<'a> Feed<'a> {
                 let what = format!("{}   {how}   {}", escape_line(endpoint), duration(*elapsed));
                 self.row(role, "call", &who(from), &what)
             }
+            NodeEvent::Conversation(event) => return self.said(event),
             NodeEvent::Warning(text) => self.row(Role::Warn, "warning", &escape_line(text), ""),
             NodeEvent::Lagged(number) => {
                 self.row(Role::Warn, "missed", &format!("{number} events: too many at once"), "")
@@ -64,6 +68,30 @@ impl<'a> Feed<'a> {
             NodeEvent::Listening(addr) if self.out.verbose => self.row(Role::Dim, "listen", &addr.to_string(), ""),
             _ => return None,
         })
+    }
+
+    /// What was said in a conversation; nothing for what stands elsewhere.
+    pub(crate) fn said(&self, event: &ConversationEvent) -> Option<String> {
+        let who = name(&event.author, self.out.glyphs);
+        let id = event.conversation.short();
+        let row = |role, what: &str, more: &str| Some(self.row(role, what, &who, &format!("{more}   {id}")));
+        match &event.said {
+            Said::Ask { text, .. } => row(Role::Accent, "asks", &question(text)),
+            Said::Broadcast { endpoint, args, .. } => {
+                let args: Vec<String> = args.iter().map(|arg| to_json_value(arg).to_string()).collect();
+                row(Role::Accent, "calls", &format!("{} {}", escape_line(endpoint), question(&args.join(" "))))
+            }
+            Said::Ack => row(Role::Dim, "acked", ""),
+            Said::Progress(text) => row(Role::Dim, "working", &escape_line(text)),
+            Said::Reply(value) => row(Role::Ok, "replied", &question(&body(value))),
+            Said::Failed(error) => row(Role::Bad, "failed", &escape_line(&error.message)),
+            Said::Emitted { subject, data } => {
+                row(Role::Accent, "event", &format!("{subject} {}", question(&body(data))))
+            }
+            Said::Leave if event.parent.is_some() => row(Role::Dim, "enough", ""),
+            Said::Leave => None,
+            other => row(Role::Dim, "said", &escape_line(other.kind())),
+        }
     }
 
     fn joined(&self, peer: &Peer) -> String {
@@ -106,8 +134,55 @@ fn question(text: &str) -> String {
     format!("\"{short}{cut}\"")
 }
 
+/// What was said, for programs: kind and fields.
+pub(crate) fn said_json(event: &ConversationEvent) -> (String, Value) {
+    let mut fields = json!({
+        "peer": reference(&event.author),
+        "swarm": event.swarm,
+        "conversation": event.conversation.to_string(),
+        "id": event.id.to_string(),
+        "parent": event.parent.map(|id| id.to_string()),
+        "feed": {"epoch": event.feed.0, "seq": event.feed.1},
+        "own": event.own,
+    });
+    let more = match &event.said {
+        Said::Ask { text, context } => {
+            let context: BTreeMap<_, _> = context.iter().map(|(name, value)| (name, to_json_value(value))).collect();
+            json!({"text": text, "context": context})
+        }
+        Said::Broadcast { endpoint, args, kwargs } => {
+            let args: Vec<Value> = args.iter().map(to_json_value).collect();
+            let kwargs: BTreeMap<_, _> = kwargs.iter().map(|(name, value)| (name, to_json_value(value))).collect();
+            json!({"endpoint": endpoint, "args": args, "kwargs": kwargs})
+        }
+        Said::Progress(text) => json!({"text": text}),
+        Said::Reply(value) => json!({"result": to_json_value(value)}),
+        Said::Failed(error) => json!({"error": CliError::from(error.clone()).to_json()}),
+        Said::Emitted { subject, data } => json!({"subject": subject, "data": to_json_value(data)}),
+        Said::Other { body, .. } => json!({"body": super::json::bytes(body)}),
+        _ => json!({}),
+    };
+    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    let kind = match &event.said {
+        Said::Emitted { .. } => "event",
+        Said::Other { .. } => "other",
+        said => said.kind(),
+    };
+    (kind.to_owned(), fields)
+}
+
 /// The same for programs: kind and fields.
-pub(crate) fn to_json(event: &NodeEvent) -> (&'static str, Value) {
+pub(crate) fn to_json(event: &NodeEvent) -> (String, Value) {
+    if let NodeEvent::Conversation(event) = event {
+        return said_json(event);
+    }
+    let (kind, fields) = own_json(event);
+    (kind.to_owned(), fields)
+}
+
+fn own_json(event: &NodeEvent) -> (&'static str, Value) {
     match event {
         NodeEvent::Listening(addr) => ("listening", json!({"addr": addr.to_string()})),
         NodeEvent::PeerJoined(peer) => ("joined", json!({"peer": reference(&peer.to_ref()), "card": peer_json(peer)})),

@@ -80,13 +80,14 @@ impl Child {
     /// Starts the program in a group of its own, with bounds.
     pub(super) fn spawn(
         argv: &[String],
+        env_allow: &[String],
         variables: &[(&'static str, String)],
         limits: &Limits,
     ) -> io::Result<(Self, Pipes)> {
         // Before the start, so that no exit goes unnoticed.
         let changed = unix::signal(SignalKind::child())?;
         let (progress, theirs) = io::pipe()?;
-        let mut leader = command(argv, variables, theirs.into())?.spawn()?;
+        let mut leader = command(argv, env_allow, variables, theirs.into())?.spawn()?;
         let pid = leader.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let group = Group::new(pid.ok_or_else(|| io::Error::other("the program has no process id"))?);
         bound(group.0, limits);
@@ -124,13 +125,18 @@ impl Child {
 }
 
 /// Descriptor 3 needs `command-fds`: passing one to a child takes `pre_exec`, which is unsafe and so forbidden here.
-fn command(argv: &[String], variables: &[(&'static str, String)], progress: OwnedFd) -> io::Result<Command> {
+fn command(
+    argv: &[String],
+    env_allow: &[String],
+    variables: &[(&'static str, String)],
+    progress: OwnedFd,
+) -> io::Result<Command> {
     let [name, arguments @ ..] = argv else { return Err(io::ErrorKind::InvalidInput.into()) };
     let mut command = Command::new(name);
     command
         .args(arguments)
         .env_clear()
-        .envs(environment(env::vars_os()))
+        .envs(environment(env::vars_os(), env_allow))
         .envs(variables.iter().map(|(name, value)| (name, value.replace('\0', ""))))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

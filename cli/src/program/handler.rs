@@ -30,6 +30,11 @@ impl DynHandler for Serves {
             let stdin = input::stdin(&args.positional()?, &args.named()?);
             let deadline = Some(Instant::from_std(cx.deadline));
             let mut run = program.start(Job { stdin, variables: of_call(&cx), deadline });
+            if cx.is_broadcast() {
+                let value = value(follow(&Audience::Broadcast(&cx), run).await)?;
+                cx.ack().await?;
+                return Ok(msgpack::encode(&value).into());
+            }
             // Nobody hears the progress of a call.
             run.progress.close();
             let ended = tokio::select! {
@@ -51,7 +56,7 @@ impl AskHandler for Answers {
         let job = Job { stdin: input::question(task, &cx.context), variables: of_ask(&cx), deadline: None };
         let run = self.0.start(job);
         async move {
-            let value = value(follow(&cx, run).await)?;
+            let value = value(follow(&Audience::Ask(&cx), run).await)?;
             // Before the reply; never before a decline.
             cx.ack().await?;
             Ok(value)
@@ -60,17 +65,46 @@ impl AskHandler for Answers {
     }
 }
 
+/// Who hears of acks and progress.
+enum Audience<'a> {
+    Ask(&'a Ask),
+    Broadcast(&'a Context),
+}
+
+impl Audience<'_> {
+    /// Who cannot be reached is noticed when the node cancels; until then the work goes on.
+    async fn ack(&self) {
+        let _ = match self {
+            Self::Ask(cx) => cx.ack().await,
+            Self::Broadcast(cx) => cx.ack().await,
+        };
+    }
+
+    async fn progress(&self, line: String) {
+        let _ = match self {
+            Self::Ask(cx) => cx.progress(line).await,
+            Self::Broadcast(cx) => cx.progress(line).await,
+        };
+    }
+
+    async fn cancelled(&self) {
+        match self {
+            Self::Ask(cx) => cx.cancelled().await,
+            Self::Broadcast(cx) => cx.cancelled().await,
+        }
+    }
+}
+
 /// Passes progress on, and acks as soon as the program shows that it means to answer.
-async fn follow(cx: &Ask, run: Run) -> Ended {
+async fn follow(cx: &Audience<'_>, run: Run) -> Ended {
     let Run { mut started, mut progress, mut end } = run;
     let mut wades_in = None;
     let (mut starting, mut talking) = (true, true);
     loop {
-        // An asker that cannot be reached is noticed when the node cancels; until then the work goes on.
         tokio::select! {
             biased;
             line = progress.recv(), if talking => match line {
-                Some(line) => { let _ = cx.progress(line).await; wades_in = None; }
+                Some(line) => { cx.progress(line).await; wades_in = None; }
                 None => talking = false,
             },
             ended = end.reached() => return ended,
@@ -78,7 +112,7 @@ async fn follow(cx: &Ask, run: Run) -> Ended {
                 starting = false;
                 wades_in = now.is_ok().then(|| Instant::now() + WADES_IN);
             }
-            () = at(wades_in) => { let _ = cx.ack().await; wades_in = None; }
+            () = at(wades_in) => { cx.ack().await; wades_in = None; }
             () = cx.cancelled() => return end.hurry().await,
         }
     }
@@ -129,6 +163,9 @@ fn of_call(cx: &Context) -> Vec<(&'static str, String)> {
     let swarm = cx.swarm.clone().unwrap_or_default();
     let mut variables = common(&cx.caller, &swarm, cx.trace.as_deref());
     variables.push(("P2PNODE_ENDPOINT", cx.endpoint.to_string()));
+    if let Some(conversation) = cx.conversation() {
+        variables.push(("P2PNODE_CONVERSATION", conversation.to_string()));
+    }
     variables
 }
 

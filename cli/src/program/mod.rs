@@ -79,6 +79,8 @@ pub(crate) struct Program {
     argv: Vec<String>,
     limits: Limits,
     slots: Arc<Semaphore>,
+    /// Variables it sees besides the usual ones.
+    env_allow: Vec<String>,
 }
 
 impl Program {
@@ -89,13 +91,30 @@ impl Program {
         let argv = shlex::split(command).ok_or_else(|| {
             CliError::usage(format!("{option} {command}: a quote is not closed, or a backslash stands at the end"))
         })?;
+        Self::new(option, argv, slots)
+    }
+
+    /// A command that is split already.
+    pub(crate) fn new(option: &str, argv: Vec<String>, slots: Arc<Semaphore>) -> Result<Self, CliError> {
         let Some(name) = argv.first().filter(|name| !name.is_empty()) else {
             return Err(CliError::usage(format!("{option}: the command is empty")));
         };
         if find(name, env::var_os("PATH").as_deref()).is_none() {
             return Err(missing(option, name));
         }
-        Ok(Self { argv, limits: Limits::default(), slots })
+        Ok(Self { argv, limits: Limits::default(), slots, env_allow: Vec::new() })
+    }
+
+    /// Lets it see these variables too.
+    pub(crate) fn env_allow(mut self, names: &[String]) -> Self {
+        self.env_allow = names.to_vec();
+        self
+    }
+
+    /// Each run may take so long.
+    pub(crate) fn run_limit(mut self, time: Option<Duration>) -> Self {
+        self.limits.time = time.unwrap_or(self.limits.time);
+        self
     }
 
     /// The program without its folder and arguments: what may be told to others.
@@ -126,10 +145,10 @@ fn runnable(file: &Path) -> bool {
 }
 
 /// What a program may see of our own environment.
-fn environment(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+fn environment(all: impl Iterator<Item = (OsString, OsString)>, also: &[String]) -> Vec<(OsString, OsString)> {
     let allowed = |name: &OsStr| {
         let name = name.to_string_lossy();
-        ENVIRONMENT.contains(&name.as_ref()) || name.starts_with("LC_")
+        ENVIRONMENT.contains(&name.as_ref()) || name.starts_with("LC_") || also.iter().any(|also| *also == name)
     };
     all.filter(|(name, _)| allowed(name)).collect()
 }

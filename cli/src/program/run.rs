@@ -103,7 +103,7 @@ impl Program {
         };
         let latest = Instant::now() + self.limits.time;
         let deadline = job.deadline.map_or(latest, |deadline| deadline.min(latest));
-        let (child, pipes) = match Child::spawn(&self.argv, &job.variables, &self.limits) {
+        let (child, pipes) = match Child::spawn(&self.argv, &self.env_allow, &job.variables, &self.limits) {
             Ok(spawned) => spawned,
             Err(error) => return Ended::NotStarted(self.why_not(&error)),
         };

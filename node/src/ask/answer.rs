@@ -261,7 +261,7 @@ impl Answerer {
             remote,
             cx: self.context(
                 node,
-                peer,
+                node.reference(peer),
                 swarm,
                 mail.conversation,
                 mail.trace,
@@ -289,7 +289,15 @@ impl Answerer {
             id: QuestionId::Event(heard.id),
             peer: heard.author,
             remote: None,
-            cx: self.context(node, heard.author, event.swarm, event.conversation, event.trace.clone(), way, &question),
+            cx: self.context(
+                node,
+                node.author_of(heard),
+                event.swarm,
+                event.conversation,
+                event.trace.clone(),
+                way,
+                &question,
+            ),
             question,
         };
         let permit = self.slots.clone().try_acquire_owned().map_err(|_| self.full());
@@ -320,7 +328,7 @@ impl Answerer {
     fn context(
         &self,
         node: &Node,
-        peer: PeerId,
+        from: PeerRef,
         swarm: SwarmId,
         conversation: ConversationId,
         trace: Option<String>,
@@ -334,10 +342,10 @@ impl Answerer {
             Way::Call => None,
         };
         if let Some(id) = id {
-            self.lock().insert(id, Running { by: peer, cancelled: cancelled.clone() });
+            self.lock().insert(id, Running { by: from.id, cancelled: cancelled.clone() });
         }
         Ask {
-            from: node.reference(peer),
+            from,
             swarm: node.swarm_name(&swarm).unwrap_or_default(),
             conversation,
             context: question.context.clone(),

@@ -483,7 +483,7 @@ impl Driver {
             body: message.encode(),
         };
         match self.node.publish(draft).await {
-            Ok(Published { id, raw }) => {
+            Ok(Published { id, raw, .. }) => {
                 self.road = Road::Swarm { id, raw, straight: HashSet::new() };
                 Ok(())
             }
@@ -555,23 +555,23 @@ impl Driver {
             (Came::Mail(from, mail), Road::Mail(letters)) => {
                 let answers = mail.in_reply_to.is_some() && mail.in_reply_to == letters.get(&from).copied();
                 if answers && let Some(word) = letters::read_word(&mail) {
-                    self.word(from, word).await;
+                    self.word(self.node.reference(from), word).await;
                 }
             }
             (Came::Event(heard), Road::Swarm { id, .. }) if heard.event.parent == Some(*id) => {
                 if let Some(word) = Word::heard(Said::read(&heard.event)) {
                     // It may be somebody whom only gossip reaches.
                     self.state.ask(heard.author);
-                    self.word(heard.author, word).await;
+                    self.word(self.node.author_of(&heard), word).await;
                 }
             }
             _ => {}
         }
     }
 
-    async fn word(&mut self, from: PeerId, word: Word) {
+    async fn word(&mut self, peer: PeerRef, word: Word) {
+        let from = peer.id;
         let (now, elapsed) = (Instant::now(), self.started.elapsed());
-        let peer = self.node.reference(from);
         let event = match word {
             Word::Ack => self.state.acked(from).then(|| AskEvent::Ack { peer, elapsed }),
             Word::Progress(text) => {

@@ -95,7 +95,7 @@ impl Runner {
         let called = Arc::new(Called::new(Talk::new(node, heard)));
         let permit = endpoint.slots.clone().try_acquire_owned();
         let cx = Context {
-            caller: node.reference(heard.author),
+            caller: node.author_of(heard),
             remote: node.remote_of(&heard.author).unwrap_or_else(Multiaddr::empty),
             swarm: node.swarm_name(&heard.event.swarm),
             endpoint: endpoint.name.clone(),

@@ -99,7 +99,7 @@ impl EventLoop {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (sender, resolved) = mpsc::channel(16);
         tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
-        let feeds = Feeds::new(setup.about.key);
+        let feeds = Feeds::new(setup.about.key, &setup.about.name);
         let mut this = Self {
             setup,
             announcement: None,

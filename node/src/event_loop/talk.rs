@@ -1,6 +1,7 @@
 //! Conversations: what this node says, and what it hears.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +20,6 @@ use super::EventLoop;
 use crate::{
     events::NodeEvent,
     node::lock,
-    peers::PeerRef,
     talk::{ConversationEvent, Draft, Heard, PublishError, Published},
     time::now_ms,
 };
@@ -48,11 +48,12 @@ impl EventLoop {
         let (id, raw) = (EventId(signed.id()), signed.into_raw());
         match gossip.publish(&event.swarm, raw.clone()) {
             Ok(_) => {}
-            Err(gossip::PublishError::NobodyThere) => self.keep(event.swarm, raw.clone()),
+            Err(gossip::PublishError::NobodyThere) => keep(&mut self.unsent, event.swarm, raw.clone()),
             Err(error) => return Err(PublishError::of(&error, raw.len())),
         }
+        let neighbours = gossip.subscribers(&event.swarm).len();
         self.feeds.published(&event, id);
-        let published = Published { id, raw };
+        let published = Published { id, raw, neighbours };
         let author = self.setup.identity.peer_id();
         self.heard(&Heard { event: Arc::new(event), id, author, source: author, own: true });
         Ok(published)
@@ -65,15 +66,6 @@ impl EventLoop {
             self.behaviour().upkeep.learn(peer, addr, Source::Card, teller.as_ref());
         }
         self.dial(peer);
-    }
-
-    fn keep(&mut self, swarm: SwarmId, raw: Bytes) {
-        let now = Instant::now();
-        self.unsent.retain(|unsent| unsent.until > now);
-        if self.unsent.len() >= UNSENT {
-            self.unsent.pop_front();
-        }
-        self.unsent.push_back(Unsent { swarm, raw, until: now + UNSENT_FOR });
     }
 
     /// Somebody of that swarm has come.
@@ -137,10 +129,7 @@ impl EventLoop {
         if self.setup.shared.events.receiver_count() > 0
             && let Some((_, name)) = self.setup.swarms.iter().find(|(id, _)| *id == event.swarm)
         {
-            let author = match heard.own {
-                true => PeerRef { id: heard.author, name: self.setup.about.name.clone() },
-                false => lock(&self.setup.shared.peers).reference(heard.author),
-            };
+            let author = heard.author_of(&lock(&self.setup.shared.peers));
             let told = ConversationEvent::new(heard, name.to_string(), author);
             self.emit(NodeEvent::Conversation(Box::new(told)));
         }
@@ -176,4 +165,13 @@ impl EventLoop {
             Err(error) => tracing::debug!(%error, author = %heard.author, "a message cannot be read"),
         }
     }
+}
+
+fn keep(unsent: &mut VecDeque<Unsent>, swarm: SwarmId, raw: Bytes) {
+    let now = Instant::now();
+    unsent.retain(|unsent| unsent.until > now);
+    if unsent.len() >= UNSENT {
+        unsent.pop_front();
+    }
+    unsent.push_back(Unsent { swarm, raw, until: now + UNSENT_FOR });
 }

@@ -21,6 +21,7 @@ use crate::{
 
 /// Nodes of this host are looked for so often; a newcomer looks at once, so this only repairs.
 const SCAN_EVERY: Duration = Duration::from_secs(5);
+const COMMAND_SCAN: Duration = Duration::from_secs(1);
 
 /// Nodes of this host dialled at once: the rest is introduced by these.
 const SCAN_DIALS: usize = 25;
@@ -54,7 +55,8 @@ impl EventLoop {
     pub(super) fn tick(&mut self, now: Instant) {
         self.hear_overdue(now);
         if now >= self.next_scan {
-            self.next_scan = now + SCAN_EVERY;
+            // Nobody of this host dials a node that lives for one command: it must look itself.
+            self.next_scan = now + if self.setup.ephemeral { COMMAND_SCAN } else { SCAN_EVERY };
             self.scan();
         }
         let due = lock(&self.setup.shared.peers).due(now, RECHECKS);

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::PeerId;
 use p2pnode_wire::{
     error::ErrorCode,
@@ -9,7 +10,7 @@ use p2pnode_wire::{
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Draft, Heard};
+use super::{Draft, Heard, PublishError};
 use crate::{
     ask::Word,
     command::Command,
@@ -89,6 +90,30 @@ impl Talk {
         }
         Ok(())
     }
+}
+
+/// For the first look around of a node that lives for one command.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Members that such a node brings its word to.
+const MAX_BROUGHT: usize = 64;
+
+/// For bringing it to one of them.
+const BROUGHT: Duration = Duration::from_secs(5);
+
+/// Says something to a swarm, and how many members had it at once. A node that lives for one command may be gone before
+/// gossip has taken its word: it brings it straight to the members it finds.
+pub(crate) async fn announce(node: &Node, draft: Draft) -> Result<(EventId, usize), PublishError> {
+    if !node.is_ephemeral() {
+        return node.publish(draft).await.map(|published| (published.id, published.neighbours));
+    }
+    node.discovered(LOOK).await;
+    let swarm = draft.swarm;
+    let published = node.publish(draft).await?;
+    let members = node.reachable(&swarm).into_iter().take(MAX_BROUGHT);
+    let brought = members.map(|peer| node.bring(peer, &swarm, published.raw.clone(), BROUGHT));
+    let brought: Vec<_> = brought.collect::<FuturesUnordered<_>>().collect().await;
+    Ok((published.id, brought.iter().filter(|outcome| outcome.is_ok()).count()))
 }
 
 /// Whether this node acts on what `author` says to the swarm: by default only if it is on this host or in a private

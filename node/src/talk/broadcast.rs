@@ -9,7 +9,7 @@ use p2pnode_wire::{
     talk::{Message, kind},
 };
 
-use super::{Conversation, Draft, PublishError};
+use super::{Conversation, Draft, PublishError, announce};
 use crate::{endpoint::Arguments, node::Node};
 
 /// A call to everybody who serves an endpoint, about to be made: set what differs, then `.await`. It is over when the
@@ -69,9 +69,9 @@ impl Broadcast {
             trace: self.trace,
             body,
         };
-        let published = self.node.publish(draft).await?;
+        let (id, reached) = announce(&self.node, draft).await?;
         let name = self.node.swarm_name(&swarm).unwrap_or_default();
-        Ok(Conversation::new(self.node, name, self.conversation, Some(published.id), events))
+        Ok(Conversation::new(self.node, name, self.conversation, Some((id, reached)), events))
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Conversation {
     node: Node,
     swarm: String,
     id: ConversationId,
-    message: Option<EventId>,
+    opened: Option<(EventId, usize)>,
     events: Events,
     lagged: u64,
 }
@@ -34,8 +34,14 @@ impl std::fmt::Debug for Conversation {
 }
 
 impl Conversation {
-    pub(crate) fn new(node: Node, swarm: String, id: ConversationId, message: Option<EventId>, events: Events) -> Self {
-        Self { node, swarm, id, message, events, lagged: 0 }
+    pub(crate) fn new(
+        node: Node,
+        swarm: String,
+        id: ConversationId,
+        opened: Option<(EventId, usize)>,
+        events: Events,
+    ) -> Self {
+        Self { node, swarm, id, opened, events, lagged: 0 }
     }
 
     /// Its id.
@@ -45,7 +51,12 @@ impl Conversation {
 
     /// The event that opened it, where this node did.
     pub fn message(&self) -> Option<EventId> {
-        self.message
+        self.opened.map(|(id, _)| id)
+    }
+
+    /// Members that had it at once; the others have it from them.
+    pub fn reached(&self) -> usize {
+        self.opened.map_or(0, |(_, reached)| reached)
     }
 
     /// Events that this reader was too slow for, and has missed.
@@ -68,7 +79,7 @@ impl Conversation {
     /// # Errors
     /// [`PublishError`].
     pub async fn close(self) -> Result<(), PublishError> {
-        let Some(message) = self.message else { return Ok(()) };
+        let Some((message, _)) = self.opened else { return Ok(()) };
         let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
         let draft = Draft {
             swarm,

@@ -14,7 +14,7 @@ use p2pnode_wire::{
 };
 use serde::Serialize;
 
-use super::{ConversationEvent, Draft, PublishError, Said};
+use super::{ConversationEvent, Draft, PublishError, Said, announce};
 use crate::{
     events::{Events, NodeEvent},
     node::Node,
@@ -61,7 +61,7 @@ impl Emit {
         self
     }
 
-    async fn publish(self) -> Result<EventId, PublishError> {
+    async fn publish(self) -> Result<Sent, PublishError> {
         let emitted = Emitted { subject: self.subject?, data: self.data.map_err(PublishError::Arguments)? };
         let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
         let draft = Draft {
@@ -72,12 +72,22 @@ impl Emit {
             trace: None,
             body: emitted.encode(),
         };
-        self.node.publish(draft).await.map(|published| published.id)
+        let (id, reached) = announce(&self.node, draft).await?;
+        Ok(Sent { id, reached })
     }
 }
 
+/// An event that is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id.
+    pub id: EventId,
+    /// Members that had it at once; the others have it from them. With none it waits ten seconds for the first.
+    pub reached: usize,
+}
+
 impl IntoFuture for Emit {
-    type Output = Result<EventId, PublishError>;
+    type Output = Result<Sent, PublishError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {

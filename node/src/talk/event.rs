@@ -11,11 +11,11 @@ use p2pnode_wire::{
     event::Event,
     ids::{ConversationId, EventId},
     msgpack,
-    talk::{self, Emitted, Failure, Message, kind},
+    talk::{self, Emitted, Failure, Message, Meta, kind},
 };
 use rmpv::Value;
 
-use crate::peers::PeerRef;
+use crate::peers::{PeerRef, Peers};
 
 /// An event as it came out of its feed.
 #[derive(Debug, Clone)]
@@ -27,6 +27,17 @@ pub(crate) struct Heard {
     pub(crate) source: PeerId,
     /// Published by this node.
     pub(crate) own: bool,
+}
+
+impl Heard {
+    /// Its author by the name on its card, or, if that is not known, by the one it gives itself in the event.
+    pub(crate) fn author_of(&self, peers: &Peers) -> PeerRef {
+        let mut author = peers.reference(self.author);
+        if author.name.is_empty() {
+            author.name = self.event.meta.as_deref().map(|meta| Meta::decode(meta).name).unwrap_or_default();
+        }
+        author
+    }
 }
 
 /// Something a member said to its swarm; its author is proven by a signature.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use p2pnode_wire::{
     event::Event,
     ids::{ConversationId, EventId, PeerKey, SwarmId},
+    talk::Meta,
 };
 
 /// An event before it has a place in its feed.
@@ -24,6 +25,8 @@ pub(crate) struct Draft {
 pub(crate) struct Published {
     pub(crate) id: EventId,
     pub(crate) raw: Bytes,
+    /// Members it went to at once.
+    pub(crate) neighbours: usize,
 }
 
 #[derive(Debug)]
@@ -37,12 +40,15 @@ struct Feed {
 #[derive(Debug)]
 pub(crate) struct Feeds {
     author: PeerKey,
+    /// The author's name.
+    meta: Bytes,
     feeds: HashMap<SwarmId, Feed>,
 }
 
 impl Feeds {
-    pub(crate) fn new(author: PeerKey) -> Self {
-        Self { author, feeds: HashMap::new() }
+    pub(crate) fn new(author: PeerKey, name: &str) -> Self {
+        let meta = Meta { name: name.to_owned() }.encode();
+        Self { author, meta, feeds: HashMap::new() }
     }
 
     /// The draft in its place; [`Self::published`] takes the place, so that a failure leaves no gap.
@@ -63,7 +69,7 @@ impl Feeds {
             mheads: Vec::new(),
             team: None,
             trace: draft.trace,
-            meta: None,
+            meta: Some(self.meta.clone()),
             body: draft.body,
         }
     }
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn events_follow_each_other_without_a_gap() {
-        let mut feeds = Feeds::new(PeerKey([1; 32]));
+        let mut feeds = Feeds::new(PeerKey([1; 32]), "fern");
         for seq in 0..3_u8 {
             let failed = feeds.next(draft(1), 90);
             assert_eq!(failed.seq, u64::from(seq), "what was not published takes no place");

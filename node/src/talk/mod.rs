@@ -12,11 +12,11 @@ mod feed;
 mod on;
 mod order;
 
-pub(crate) use back::{Talk, reach};
+pub(crate) use back::{Talk, announce, reach};
 pub use broadcast::Broadcast;
 pub(crate) use broadcast::encode_args;
 pub use conversation::Conversation;
-pub use emit::{Emit, Subscription};
+pub use emit::{Emit, Sent, Subscription};
 pub(crate) use event::Heard;
 pub use event::{ConversationEvent, Said};
 pub(crate) use feed::{Draft, Feeds, Published};

@@ -1,0 +1,177 @@
+//! `p2pnode broadcast`, `emit`, `subscribe`, `serve` and `watch`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::value::{count, duration, pair};
+
+/// Call an endpoint of everybody in a swarm who serves it
+#[derive(Debug, Clone, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+Examples:
+  p2pnode broadcast garden \"who can review this?\"            a question to all ask handlers
+  p2pnode broadcast garden --endpoint review @a.diff --replies 2
+  p2pnode broadcast garden --endpoint sum 1 2 --wait 1s
+
+Ends when it is sent. With --replies it stays for so many answers, with --wait for so long.
+
+Exits: 0 sent, 6 nobody of the swarm took it, 9 fewer than --replies."
+)]
+pub(crate) struct Broadcast {
+    /// Swarm
+    #[arg(value_name = "SWARM")]
+    pub(crate) broadcast_swarm: String,
+
+    /// Arguments by position, as for `call`; without --endpoint the question
+    #[arg(value_name = "ARG")]
+    pub(crate) args: Vec<String>,
+
+    /// Which endpoint; without it, the ask handlers
+    #[arg(long, value_name = "NAME")]
+    pub(crate) endpoint: Option<String>,
+
+    /// Argument by name (repeatable)
+    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) named: Vec<(String, String)>,
+
+    /// Stay for this many replies; fewer is exit 9
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) replies: Option<u32>,
+
+    /// Stay for so long and print what is said [default: not at all; 30s with --replies]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Print only the bodies of the replies
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// Tell a swarm that something happened
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode emit document.uploaded '{\"name\":\"q.pdf\"}'
+  p2pnode emit build.done --swarm garden
+
+DATA is JSON if it parses as JSON, the bytes of a file if it begins with @, `-` for stdin, else text.
+
+Exits: 0 a member took it, 6 nobody was there.")]
+pub(crate) struct Emit {
+    /// What happened: words with dots between them
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+
+    /// More about it
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<String>,
+}
+
+/// Print what is emitted, as it comes
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode subscribe 'document.>'         all that begin so
+  p2pnode subscribe 'document.*' --json  any one word
+
+Quote the pattern: shells read * and > themselves. Runs until Ctrl-C, --count or --timeout.")]
+pub(crate) struct Subscribe {
+    /// Subjects: `*` stands for any one word, `>` at the end for one or more
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: String,
+
+    /// End after this many
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) count: Option<u32>,
+}
+
+/// Make a program callable in a swarm
+#[derive(Debug, Clone, Args)]
+#[command(
+    override_usage = "p2pnode serve [OPTIONS] NAME -- CMD [ARG]...",
+    after_help = "\
+Examples:
+  p2pnode serve shout --swarm garden -- tr a-z A-Z
+  p2pnode serve resize --swarm garden --concurrency 4 -- python resize.py
+  p2pnode call cap:shout shout \"three words\"
+
+The command runs once for each call; nothing a caller sends becomes part of it. One text argument arrives as it is on \
+stdin, one binary argument likewise, anything else as JSON. What it prints is the result: JSON if it parses, else text. \
+Exit 75 means \"not me\", any other code but 0 is a failure, lines on file descriptor 3 are progress. \
+A node of its own, with the name of the endpoint as capability; `p2pnode up --help` tells what a program sees."
+)]
+pub(crate) struct Serve {
+    /// Name of the endpoint
+    #[arg(value_name = "NAME")]
+    pub(crate) endpoint: String,
+
+    /// The command and its arguments
+    #[arg(value_name = "CMD", last = true, required = true, num_args = 1..)]
+    pub(crate) command: Vec<String>,
+
+    /// Runs at once; more wait a moment, then are told to come back
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
+    pub(crate) concurrency: u32,
+
+    /// How long one run may take [default: 5m]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) run_limit: Option<Duration>,
+
+    /// JSON Schema of the arguments, for `call --list` and for callers that are language models
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+
+    /// What it does, for `call --list`
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) describe: Option<String>,
+
+    /// Not listed: who knows the name may call it
+    #[arg(long)]
+    pub(crate) private: bool,
+
+    /// Pass this variable of the environment on to the program (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env_allow: Vec<String>,
+
+    /// Advertise a further capability (repeatable)
+    #[arg(long, value_name = "NAME[=DESCRIPTION]")]
+    pub(crate) cap: Vec<String>,
+
+    /// Name of the node [default: a word and four letters]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Profile: identity and data of one node on this host
+    #[arg(short = 'P', long, value_name = "NAME", env = "P2PNODE_PROFILE", hide_env = true)]
+    pub(crate) profile: Option<String>,
+
+    /// Listen on this port instead of 9999 or the first free one
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+
+    /// Who may call in an open swarm
+    #[arg(long, value_name = "WHO", value_enum, default_value_t)]
+    pub(crate) allow: super::up::Allow,
+}
+
+/// Watch a swarm: joins, leaves, questions, answers
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  p2pnode watch garden
+  p2pnode watch --json | jq -c 'select(.kind == \"reply\")'
+
+One line per event, in the words of `up`. Nodes that live for one command are not told of; -v shows them too. \
+Runs until Ctrl-C or --timeout.")]
+pub(crate) struct Watch {
+    /// Swarm; without it, all that can be seen
+    #[arg(value_name = "SWARM")]
+    pub(crate) watch_swarm: Option<String>,
+
+    /// One line per event; as without it, until there is a full screen
+    #[arg(long, hide = true)]
+    pub(crate) plain: bool,
+}
