@@ -3,7 +3,7 @@
 //!
 //! Run it with `cargo run -p p2pnode --example delegation`.
 
-use std::{error::Error, path::Path, sync::Arc, sync::OnceLock, time::Duration};
+use std::{error::Error, path::Path, time::Duration};
 
 use futures::StreamExt;
 use p2pnode::{Ask, AskEvent, Builder, HandlerError, Node, Paths, presets};
@@ -45,12 +45,12 @@ async fn estimate(cx: Ask, task: String) -> Result<String, HandlerError> {
 }
 
 /// The planner takes a question apart, asks whoever has the skill about each part, and puts the answers together.
-async fn plan(cx: Ask, task: String, node: Arc<OnceLock<Node>>) -> Result<String, HandlerError> {
-    let node = node.get().ok_or_else(|| HandlerError::new("still starting"))?;
+async fn plan(cx: Ask, task: String) -> Result<String, HandlerError> {
+    let node = cx.node().ok_or_else(|| HandlerError::new("the node is stopping"))?;
     let mut plan = Vec::new();
     for step in task.split(" and ") {
         cx.progress(format!("asking about `{step}`")).await?;
-        let time = ask(node, "cap:gardening", step).await.map_err(HandlerError::new)?;
+        let time = ask(&node, "cap:gardening", step).await.map_err(HandlerError::new)?;
         plan.push(format!("{step}: {time}"));
     }
     Ok(plan.join(", "))
@@ -60,11 +60,7 @@ async fn plan(cx: Ask, task: String, node: Arc<OnceLock<Node>>) -> Result<String
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let worker = node("worker", folder.path())?.capability("gardening").ask(estimate).start().await?;
-    // The handler needs the node that it belongs to, which is there once it has started.
-    let handle = Arc::new(OnceLock::new());
-    let own = handle.clone();
-    let planner = node("planner", folder.path())?.ask(move |cx, task| plan(cx, task, own.clone())).start().await?;
-    let _ = handle.set(planner.clone());
+    let planner = node("planner", folder.path())?.ask(plan).start().await?;
     let asker = node("asker", folder.path())?.start().await?;
 
     let answer = ask(&asker, "planner", "dig and plant").await?;

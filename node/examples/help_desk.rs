@@ -36,7 +36,7 @@ async fn specialist(name: &'static str, topic: &str, advice: &'static str, at: &
 /// Finds who knows about the topic and hands the question on.
 async fn help(cx: Context, Question { topic, text }: Question) -> Result<String, HandlerError> {
     let node = cx.node().ok_or_else(|| HandlerError::new("the desk is closing"))?;
-    let found = node.find(Query { capability: Some(topic.clone()), ..Query::default() }).await?;
+    let found = node.find(Query::capability(topic.clone())).await?;
     let names: Vec<&str> = found.iter().map(|found| found.peer.name.as_str()).collect();
     println!("desk: {} asks about {topic}; that is for {names:?}", cx.caller.name);
     if found.is_empty() {

@@ -29,6 +29,23 @@ pub struct Query {
     pub limit: usize,
 }
 
+impl Query {
+    /// Who advertises this capability.
+    pub fn capability(name: impl Into<String>) -> Self {
+        Self { capability: Some(name.into()), ..Self::default() }
+    }
+
+    /// Who has this role.
+    pub fn role(role: impl Into<String>) -> Self {
+        Self { role: Some(role.into()), ..Self::default() }
+    }
+
+    /// Who says this anywhere on its card.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+}
+
 /// How a member was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {

@@ -157,7 +157,7 @@ impl Node {
         Call::new(self.clone(), target.into(), endpoint.into(), args.into_args())
     }
 
-    /// Puts a question to all members of a swarm that take asks.
+    /// Puts a question to all members of a swarm that take asks; an empty name is the first swarm of this node.
     pub fn ask(&self, swarm: impl Into<String>, text: impl Into<String>) -> AskBuilder {
         AskBuilder::new(self.clone(), swarm.into(), text.into())
     }
@@ -168,7 +168,7 @@ impl Node {
         Broadcast::new(self.clone(), endpoint.into(), args.into_args())
     }
 
-    /// Tells a swarm that something happened: `node.tell("document.uploaded", &json!({"name": "q.pdf"})).await?`.
+    /// Tells a swarm that something happened: `node.emit("document.uploaded", &json!({"name": "q.pdf"})).await?`.
     pub fn emit(&self, subject: &str, data: &impl Serialize) -> Emit {
         Emit::new(self.clone(), subject, data)
     }

@@ -56,6 +56,7 @@ pub struct Ask {
     pub context: BTreeMap<String, Value>,
     /// W3C `traceparent` of the asker.
     pub trace: Option<String>,
+    node: WeakNode,
     back: Arc<Back>,
 }
 
@@ -115,6 +116,11 @@ impl Ask {
         self.say(&Word::Progress(text.into())).await
     }
 
+    /// The node that was asked, to ask or call others from a handler; none while it stops.
+    pub fn node(&self) -> Option<Node> {
+        self.node.upgrade()
+    }
+
     /// Whether the asker no longer wants the answer.
     pub fn is_cancelled(&self) -> bool {
         self.back.cancelled.is_cancelled()
@@ -161,6 +167,7 @@ impl Answerer {
             conversation: ConversationId::new(),
             context,
             trace: cx.trace.clone(),
+            node: cx.weak_node(),
             back: Arc::new(Back { way: Way::Call, acked: AtomicBool::new(false), cancelled: CancellationToken::new() }),
         };
         handler.ask(ask, task).await
@@ -350,6 +357,7 @@ impl Answerer {
             conversation,
             context: question.context.clone(),
             trace,
+            node: node.downgrade(),
             back: Arc::new(Back { way, acked: AtomicBool::new(false), cancelled }),
         }
     }

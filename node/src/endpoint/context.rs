@@ -122,6 +122,10 @@ impl Context {
         self.cancelled.cancelled().await;
     }
 
+    pub(crate) fn weak_node(&self) -> WeakNode {
+        self.node.clone()
+    }
+
     /// Time until the caller stops waiting.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

@@ -14,6 +14,7 @@ use p2pnode_wire::{
     talk::{self, Emitted, Failure, Message, Meta, kind},
 };
 use rmpv::Value;
+use serde::de::DeserializeOwned;
 
 use crate::peers::{PeerRef, Peers};
 
@@ -163,6 +164,19 @@ fn message_said(message: &Message) -> Option<Said> {
 }
 
 impl ConversationEvent {
+    /// What was emitted or replied, as a type.
+    ///
+    /// # Errors
+    /// In words: it is something else, or says nothing of that kind.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, String> {
+        match &self.said {
+            Said::Emitted { data: value, .. } | Said::Reply(value) => {
+                rmpv::ext::from_value(value.clone()).map_err(|error| error.to_string())
+            }
+            other => Err(format!("a {} event has no data", other.kind())),
+        }
+    }
+
     pub(crate) fn new(heard: &Heard, swarm: String, author: PeerRef) -> Self {
         let event = &heard.event;
         Self {
