@@ -78,6 +78,15 @@ impl Namespace {
         (a, b)
     }
 
+    /// Pulls the cable of [`Self::joined`], or plugs it in again.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn cable(&self, plugged: bool) {
+        must(&["-n", &self.name, "link", "set", "lan", if plugged { "up" } else { "down" }]);
+    }
+
     /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");

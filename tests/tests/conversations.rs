@@ -6,7 +6,7 @@ use std::{
 };
 
 use p2pnode::{Paths, presets};
-use p2pnode_tests::{Home, Node, SOON, binary, free_port, until};
+use p2pnode_tests::{Home, Namespace, Node, SOON, binary, free_port, may_make_namespaces, until};
 use serde_json::Value;
 
 /// What a node has heard: kind, author, feed and id of each event, in the order of its output.
@@ -203,5 +203,61 @@ fn fifty_processes_answer_one_question() {
         );
         assert_eq!(elapsed["reply"].len(), COUNT);
         assert!(last - first < 5_000.0, "promised 1 s; a loaded machine gets five times as much");
+    }
+}
+
+/// Two networks, three nodes each, apart for a minute.
+#[test]
+#[ignore = "takes two minutes"]
+fn what_was_apart_talks_again() {
+    const APART: Duration = Duration::from_secs(60);
+    const HEALED: Duration = Duration::from_secs(30);
+    if !may_make_namespaces() {
+        return;
+    }
+    binary();
+    let (left, right) = Namespace::joined();
+    let homes = [Home::new(), Home::new()];
+    let mut nodes = Vec::new();
+    for (home, space, side) in [(&homes[0], &left, "left"), (&homes[1], &right, "right")] {
+        for index in 0..3 {
+            let (name, port) = (format!("{side}{index}"), (9_001 + index).to_string());
+            let args = ["--json", "-v", "up", "garden", "--demo", "--name", &name, "--port", &port];
+            nodes.push(Node::start(home.command_in(space, args)));
+        }
+    }
+    let sees = |node: &Node, name: &str| node.said().contains(&format!("\"name\":\"{name}\""));
+    let names = ["left0", "left1", "left2", "right0", "right1", "right2"];
+    let met = until(2 * SOON, || {
+        let all = nodes.iter().zip(names).all(|(node, own)| names.iter().all(|n| *n == own || sees(node, n)));
+        all.then_some(())
+    });
+    assert!(met.is_some(), "six have met");
+    let emit = |home: &Home, space: &Namespace, subject: &str| {
+        p2pnode_tests::run(home.command_in(space, ["emit", subject, "--swarm", "garden"])).exits(0);
+    };
+    let heard = |subject: &str| {
+        let text = format!("\"subject\":\"{subject}\"");
+        nodes.iter().map(|node| node.said().matches(&text).count()).collect::<Vec<_>>()
+    };
+    left.cable(false);
+    let cut = Instant::now();
+    emit(&homes[0], &left, "while.apart");
+    std::thread::sleep(APART.saturating_sub(cut.elapsed()));
+    assert_eq!(heard("while.apart"), [1, 1, 1, 0, 0, 0], "they are apart");
+    left.cable(true);
+    let healed = Instant::now();
+    // From either side, again and again until one has reached all.
+    for (side, home, space) in [("left", &homes[0], &left), ("right", &homes[1], &right)] {
+        let mut round = 0;
+        let all = until(3 * HEALED, || {
+            round += 1;
+            let subject = format!("from.{side}.{round}");
+            emit(home, space, &subject);
+            until(Duration::from_secs(2), || heard(&subject).iter().all(|n| *n == 1).then(|| healed.elapsed()))
+        });
+        let all = all.unwrap_or_else(|| panic!("from {side}: {:?}", heard(&format!("from.{side}.{round}"))));
+        println!("measured: an event from {side} reaches all {all:?} after the cable is back, promised {HEALED:?}");
+        assert!(all < HEALED, "{side}: {all:?}");
     }
 }

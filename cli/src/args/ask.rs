@@ -16,6 +16,7 @@ SWARM may be left out where only one can be seen. TEXT is the question; `-` read
 Examples:
   p2pnode ask garden \"who is there?\"
   git diff | p2pnode ask garden --first --raw -
+  p2pnode ask garden --to reviewer \"is this safe?\"     nobody else hears it
 
 Ends when everybody who acked has answered. Nobody acks: exit 6 after --wait-first, counted from the end of discovery.
 
@@ -26,6 +27,10 @@ pub(crate) struct Ask {
     // Not two fields with `allow_missing_positional`: clap then refuses `ask garden --json "hi"`.
     #[arg(value_name = "TEXT", required = true, num_args = 1..=2, hide = true)]
     words: Vec<String>,
+
+    /// Ask these alone, by direct message: name, cap:X, role:X, id (repeatable)
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: Vec<String>,
 
     /// Add context: KEY=VALUE, KEY=@FILE or @FILE (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]

@@ -70,6 +70,14 @@ async fn question(
     if let Some(limit) = ctx.left(None) {
         ask = ask.timeout(limit);
     }
+    if !args.to.is_empty() {
+        let mut peers = Vec::new();
+        for target in &args.to {
+            let peer = ctx.guard(None, async { Ok(session.node().peer(target.as_str()).await?) }).await;
+            peers.push(peer.map_err(|error| connect::looked(error, session.node(), Some(session.swarm())))?.id);
+        }
+        ask = ask.only(peers);
+    }
     if let Some(replies) = args.wanted_early() {
         ask = ask.replies(replies);
     }
