@@ -76,8 +76,8 @@ pub async fn hello(calls: u64) -> anyhow::Result<HelloReport> {
     ensure!(known, "the nodes did not find each other within 10 s");
     let joined_ms = ms(started);
     let calls_ms = call(&client, calls).await?;
-    let ask_ms = ask(&client).await?;
     let fast_calls = client.stats().fast_calls;
+    let ask_ms = ask(&client).await?;
     client.shutdown().await;
     server.shutdown().await;
     Ok(HelloReport { nodes: 2, joined_ms, calls, fast_calls, calls_ms, ask_ms })

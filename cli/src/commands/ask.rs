@@ -74,7 +74,7 @@ async fn question(
         let mut peers = Vec::new();
         for target in &args.to {
             let peer = ctx.guard(None, async { Ok(session.node().peer(target.as_str()).await?) }).await;
-            peers.push(peer.map_err(|error| connect::looked(error, session.node(), Some(session.swarm())))?.id);
+            peers.push(peer.map_err(|error| connect::looked(error, session.node(), None))?.id);
         }
         ask = ask.only(peers);
     }
