@@ -17,7 +17,7 @@ fn swarm() -> String {
     format!("delegation-{}", std::process::id())
 }
 
-/// Asks one member and waits for its answer. The planner uses it as the asker does.
+/// Asks one member and tells what it hears; for the answer alone there is `answer`, as the planner uses it.
 async fn ask(node: &Node, target: &str, question: &str) -> Result<String, String> {
     let peer = node.peer(target).await.map_err(|error| error.to_string())?;
     let asked = node.ask(swarm(), question).only([peer.id]).first().timeout(Duration::from_secs(10));
@@ -47,11 +47,12 @@ async fn estimate(cx: Ask, task: String) -> Result<String, HandlerError> {
 /// The planner takes a question apart, asks whoever has the skill about each part, and puts the answers together.
 async fn plan(cx: Ask, task: String) -> Result<String, HandlerError> {
     let node = cx.node().ok_or_else(|| HandlerError::new("the node is stopping"))?;
+    let worker = node.peer("cap:gardening").await?;
     let mut plan = Vec::new();
     for step in task.split(" and ") {
         cx.progress(format!("asking about `{step}`")).await?;
-        let time = ask(&node, "cap:gardening", step).await.map_err(HandlerError::new)?;
-        plan.push(format!("{step}: {time}"));
+        let time = node.ask(swarm(), step).only([worker.id]).answer::<String>().await?;
+        plan.push(format!("{step}: {}", time.value));
     }
     Ok(plan.join(", "))
 }

@@ -32,7 +32,7 @@ mod time;
 pub mod value;
 
 pub use addr::{AddrError, BootstrapAddr, DEFAULT_PORT};
-pub use ask::{Ask, AskBuilder, AskEnd, AskError, AskEvent, AskHandler, AskOutcome, Asked};
+pub use ask::{Answer, AnswerError, Ask, AskBuilder, AskEnd, AskError, AskEvent, AskHandler, AskOutcome, Asked};
 pub use builder::{Allow, Builder, StartError};
 pub use call::{Call, CallError, CallReply, Pick, Pong};
 pub use client::{Client, ConnectError};

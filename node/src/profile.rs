@@ -296,19 +296,29 @@ impl Profile {
         bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    /// Whole or not at all. Who holds the lock writes alone, so one name for the temporary file is enough.
     fn remember(&self, memory: &Memory) -> Result<(), ProfileError> {
         let path = self.memory();
         let failed = |source| ProfileError::folder(&path, source);
-        let temporary = path.with_extension("new");
         let text = serde_json::to_vec(memory).map_err(|e| failed(e.into()))?;
-        std::fs::write(&temporary, text).map_err(failed)?;
-        std::fs::rename(&temporary, &path).map_err(failed)
+        replace(&path, &text).map_err(failed)
+    }
+
+    /// Where it is kept which events were heard.
+    pub(crate) fn heard(&self) -> PathBuf {
+        self.paths.state.join(&self.name).join("heard")
     }
 
     fn memory(&self) -> PathBuf {
         self.paths.state.join(&self.name).join("node.json")
     }
+}
+
+/// The file is whole or not there at all. Who holds the profile's lock writes alone, so one name for the temporary file is
+/// enough.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(&temporary, path)
 }
 
 /// A folder of ours that nobody else may enter. A link is none: others may have put it there.

@@ -19,7 +19,7 @@ use libp2p_swarm::{
 };
 use p2pnode_wire::{
     event::{self, EventError},
-    ids::{EventId, SwarmId},
+    ids::{EventId, PeerKey, SwarmId},
 };
 use rand::RngExt;
 
@@ -28,6 +28,7 @@ use super::{
     event::{Event, PublishError},
     outbox::{Outbox, Waiting},
     protocol::{self, OnlySwarms},
+    seen::Seen,
     state::{Accepted, Refused, State, Verdict},
 };
 use crate::upkeep::Quiet;
@@ -40,6 +41,7 @@ pub struct Behaviour {
     state: State,
     outbox: Outbox,
     await_verdict: bool,
+    heard: u64,
     events: VecDeque<Event>,
     timer: Option<(Instant, Delay)>,
 }
@@ -99,6 +101,7 @@ impl Behaviour {
             state: State::new(&config),
             outbox: Outbox::new(config.own, config.outbox, Instant::now()),
             await_verdict: config.await_verdict,
+            heard: 0,
             events: VecDeque::new(),
             timer: None,
         }
@@ -124,6 +127,36 @@ impl Behaviour {
         self.inner.unsubscribe(&protocol::topic_of(swarm));
         self.state.leave(swarm);
         self.outbox.forget(swarm);
+    }
+
+    /// `author` is known to be a member: its events are not counted with those of strangers. At most 4,096.
+    pub fn know(&mut self, author: PeerKey) {
+        self.state.know(author);
+    }
+
+    /// `author` is gone.
+    pub fn forget(&mut self, author: &PeerKey) {
+        self.state.forget(author);
+    }
+
+    /// Counts events, own ones too: when it has changed, so has [`Self::seen`].
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Which events were heard, to be kept over a restart.
+    pub fn seen(&self) -> Seen {
+        self.state.seen()
+    }
+
+    /// What was kept over a restart: none of these events is told again. Before [`Self::join`] or after it.
+    pub fn restore(&mut self, seen: Seen) {
+        self.state.restore(seen, Instant::now());
+    }
+
+    /// The epoch of the newest feed of `author` that was heard, or published, in `swarm`.
+    pub fn newest_epoch(&self, swarm: &SwarmId, author: &PeerKey) -> Option<u64> {
+        self.state.newest_epoch(swarm, author)
     }
 
     /// The swarms this node takes part in.
@@ -152,6 +185,7 @@ impl Behaviour {
             return Err(PublishError::Full);
         }
         self.state.published(&event, id, now);
+        self.heard += 1;
         Ok(id)
     }
 
@@ -165,6 +199,7 @@ impl Behaviour {
         let accepted = self.state.check(event.swarm, source, signed.into_raw(), Instant::now())?;
         let Accepted { swarm, event, raw, id } = accepted;
         self.state.came_directly(id);
+        self.heard += 1;
         self.events.push_back(Event::Event { swarm, event: Box::new(event), raw, id, source });
         Ok(id)
     }
@@ -259,6 +294,7 @@ impl Behaviour {
         if !self.await_verdict {
             self.settle(&accepted.id, &source, Verdict::Accept);
         }
+        self.heard += 1;
         let Accepted { swarm, event, raw, id } = accepted;
         self.events.push_back(Event::Event { swarm, event: Box::new(event), raw, id, source });
     }

@@ -22,6 +22,10 @@ pub struct Config {
     pub swarms_per_peer: usize,
     /// What one neighbour may bring of everybody's events together. Default 500 a second, 2,000 at once.
     pub per_source: Budget,
+    /// How much of that may be by authors whom this node does not know to be members
+    /// ([`Behaviour::know`](super::Behaviour::know)): a flood under many keys leaves room for the others. Default 100 a
+    /// second, 1,000 at once.
+    pub strangers: Budget,
     /// What one author may publish; more is not passed on. Default 20 events a second, 100 at once, and 1 MiB.
     pub per_author: Budget,
     /// What this node publishes; more is sent later. Default a little less than `per_author`.
@@ -67,6 +71,8 @@ impl Default for Config {
             swarms_per_peer: 32,
             // A neighbour brings the events of everybody: one question to a hundred nodes makes hundreds of answers.
             per_source: Budget { events: 500.0, burst: 2_000.0, bytes: 8.0 * MIB, bytes_burst: 32.0 * MIB },
+            // Most authors of a large swarm are strangers, who speak now and then.
+            strangers: Budget { events: 100.0, burst: 1_000.0, bytes: 2.0 * MIB, bytes_burst: 16.0 * MIB },
             per_author: AUTHOR,
             own: OWN,
             outbox: 1_024,

@@ -8,6 +8,7 @@ mod config;
 mod event;
 mod outbox;
 mod protocol;
+mod seen;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -16,4 +17,5 @@ mod window;
 pub use behaviour::Behaviour;
 pub use config::{Budget, Config};
 pub use event::{Event, PublishError};
+pub use seen::Seen;
 pub use state::{Refused, Verdict};

@@ -17,6 +17,7 @@ use p2pnode_wire::{
 use super::{
     config::{Budget, Config},
     protocol::{MAX_EVENT, signed_id},
+    seen::Seen,
     window::Windows,
 };
 use crate::upkeep::meter::Meter;
@@ -26,6 +27,9 @@ const MAX_KNOWN: usize = 32_768;
 
 /// Neighbours and authors whose budget is remembered. Only those used within the last seconds matter.
 const MAX_METERS: usize = 4_096;
+
+/// Members whose events are not counted as those of strangers.
+const MAX_MEMBERS: usize = 4_096;
 
 /// Swarms this node is in.
 pub(super) const MAX_SWARMS: usize = 32;
@@ -63,6 +67,9 @@ pub enum Refused {
     /// The neighbour brings too much.
     #[error("more than a neighbour may bring")]
     Source,
+    /// The neighbour brings too much of authors whom nobody knows.
+    #[error("more than a neighbour may bring of strangers")]
+    Strangers,
     /// The number was seen before, or is too old to tell.
     #[error("its number was seen before, or is too old to tell")]
     Replay,
@@ -79,7 +86,9 @@ impl Refused {
     pub(super) fn verdict(self) -> Verdict {
         match self {
             Self::Size | Self::Layout | Self::Swarm | Self::Signature => Verdict::Reject,
-            Self::Elsewhere | Self::Known | Self::Source | Self::Replay | Self::Author => Verdict::Ignore,
+            Self::Elsewhere | Self::Known | Self::Source | Self::Strangers | Self::Replay | Self::Author => {
+                Verdict::Ignore
+            }
         }
     }
 }
@@ -156,9 +165,13 @@ impl Known {
 #[derive(Debug)]
 pub(super) struct State {
     swarms: HashMap<SwarmId, Windows>,
+    /// Of swarms this node was in before.
+    left: Vec<(SwarmId, Windows)>,
     known: Known,
     /// Of these, the ones that came directly, and not yet by gossip.
     direct: Known,
+    members: HashSet<PeerKey>,
+    strangers: Meters<PeerId>,
     sources: Meters<PeerId>,
     authors: Meters<PeerKey>,
 }
@@ -167,8 +180,11 @@ impl State {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             swarms: HashMap::new(),
+            left: Vec::new(),
             known: Known::default(),
             direct: Known::default(),
+            members: HashSet::new(),
+            strangers: Meters::new(config.strangers),
             sources: Meters::new(config.per_source),
             authors: Meters::new(config.per_author),
         }
@@ -179,12 +195,54 @@ impl State {
         if self.swarms.len() >= MAX_SWARMS && !self.swarms.contains_key(&swarm) {
             return false;
         }
-        self.swarms.entry(swarm).or_default();
+        let before = self.left.iter().position(|(left, _)| *left == swarm);
+        let windows = before.map(|at| self.left.swap_remove(at).1).unwrap_or_default();
+        self.swarms.entry(swarm).or_insert(windows);
         true
     }
 
     pub(super) fn leave(&mut self, swarm: &SwarmId) {
-        self.swarms.remove(swarm);
+        if let Some(windows) = self.swarms.remove(swarm) {
+            self.put_by(*swarm, windows);
+        }
+    }
+
+    fn put_by(&mut self, swarm: SwarmId, windows: Windows) {
+        if self.left.len() >= MAX_SWARMS {
+            self.left.remove(0);
+        }
+        self.left.push((swarm, windows));
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        let left = self.left.iter().map(|(swarm, windows)| (swarm, windows));
+        Seen { swarms: self.swarms.iter().chain(left).map(|(swarm, windows)| (*swarm, windows.seen())).collect() }
+    }
+
+    pub(super) fn restore(&mut self, seen: Seen, now: Instant) {
+        for (swarm, authors) in seen.swarms.into_iter().take(2 * MAX_SWARMS) {
+            if let Some(windows) = self.swarms.get_mut(&swarm) {
+                windows.restore(authors, now);
+            } else {
+                let mut windows = Windows::default();
+                windows.restore(authors, now);
+                self.put_by(swarm, windows);
+            }
+        }
+    }
+
+    pub(super) fn newest_epoch(&self, swarm: &SwarmId, author: &PeerKey) -> Option<u64> {
+        self.swarms.get(swarm)?.newest_epoch(author)
+    }
+
+    pub(super) fn know(&mut self, author: PeerKey) {
+        if self.members.len() < MAX_MEMBERS {
+            self.members.insert(author);
+        }
+    }
+
+    pub(super) fn forget(&mut self, author: &PeerKey) {
+        self.members.remove(author);
     }
 
     pub(super) fn is_in(&self, swarm: &SwarmId) -> bool {
@@ -233,6 +291,9 @@ impl State {
         let id = signed_id(&signed);
         if self.known.ids.contains(&id) {
             return Err(Refused::Known);
+        }
+        if !self.members.contains(&event.author) && !self.strangers.take(source, size, now) {
+            return Err(Refused::Strangers);
         }
         if !self.sources.take(source, size, now) {
             return Err(Refused::Source);

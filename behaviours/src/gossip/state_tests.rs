@@ -68,6 +68,7 @@ fn an_author_gets_a_hundred_and_twenty_a_second() {
 #[test]
 fn a_neighbour_is_bounded_and_forgeries_cost_the_author_nothing() {
     let (mut state, key, now) = (state(), author(1), Instant::now());
+    state.know(PeerKey(key.verifying_key().to_bytes()));
     let source = PeerId::random();
     let refused: Vec<Refused> = (0..3_000_u64)
         .filter_map(|seq| {
@@ -80,6 +81,30 @@ fn a_neighbour_is_bounded_and_forgeries_cost_the_author_nothing() {
     let through_another =
         (0..100).filter(|seq| state.check(GARDEN, PeerId::random(), sealed(&key, GARDEN, *seq), now).is_ok());
     assert_eq!(through_another.count(), 100);
+}
+
+#[test]
+fn strangers_leave_room_for_members() {
+    let (mut state, start, source) = (state(), Instant::now(), PeerId::random());
+    let member = author(1);
+    state.know(PeerKey(member.verifying_key().to_bytes()));
+    let (mut strange, mut heard) = (0, 0);
+    // Ten seconds, 1,000 strangers a second, each with a key of its own.
+    for n in 0..10_000_u64 {
+        let now = start + Duration::from_millis(n);
+        let mut key = [9; 32];
+        key[..8].copy_from_slice(&n.to_be_bytes());
+        let stranger = sealed(&ed25519_dalek::SigningKey::from_bytes(&key), GARDEN, 0);
+        match state.check(GARDEN, source, stranger, now) {
+            Ok(_) => strange += 1,
+            Err(why) => assert_eq!(why, Refused::Strangers),
+        }
+        if n.is_multiple_of(100) {
+            heard += u64::from(state.check(GARDEN, source, sealed(&member, GARDEN, n), now).is_ok());
+        }
+    }
+    assert_eq!(heard, 100, "a member is heard each time");
+    assert!((1_990..=2_001).contains(&strange), "{strange}");
 }
 
 /// Any order, any number of copies, changed ones between: each good event once, nothing else.

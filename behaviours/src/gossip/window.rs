@@ -3,6 +3,9 @@
 use std::{collections::HashMap, time::Instant};
 
 use p2pnode_wire::ids::PeerKey;
+use serde::{Deserialize, Serialize};
+
+use super::seen::SeenAuthor;
 
 /// Numbers per feed that may still arrive late.
 pub(super) const WINDOW: u64 = 1_024;
@@ -15,8 +18,8 @@ const MAX_EPOCHS: usize = 4;
 const MAX_AUTHORS: usize = 4_096;
 
 /// The last 1,024 numbers of one feed.
-#[derive(Debug, Clone)]
-struct Window {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Window {
     epoch: u64,
     highest: u64,
     bits: [u64; WORDS],
@@ -74,6 +77,7 @@ impl Window {
 struct Author {
     /// Rising epochs.
     feeds: Vec<Window>,
+    since: Instant,
     used: Instant,
 }
 
@@ -97,7 +101,7 @@ impl Windows {
     /// Remembers a number whose signature holds.
     pub(super) fn add(&mut self, author: PeerKey, epoch: u64, seq: u64, now: Instant) {
         self.make_room(&author);
-        let known = self.authors.entry(author).or_insert(Author { feeds: Vec::new(), used: now });
+        let known = self.authors.entry(author).or_insert(Author { feeds: Vec::new(), since: now, used: now });
         known.used = now;
         if let Some(feed) = known.feeds.iter_mut().find(|feed| feed.epoch == epoch) {
             feed.add(seq);
@@ -114,9 +118,32 @@ impl Windows {
         if self.authors.len() < MAX_AUTHORS || self.authors.contains_key(newcomer) {
             return;
         }
-        let oldest = self.authors.iter().min_by_key(|(_, author)| author.used).map(|(key, _)| *key);
-        if let Some(oldest) = oldest {
-            self.authors.remove(&oldest);
+        // Who was heard for a moment only goes first: keys made for a flood must not wipe out those of members.
+        let lived = |author: &Author| author.used.saturating_duration_since(author.since);
+        let least = self.authors.iter().min_by_key(|(_, author)| (lived(author), author.used)).map(|(key, _)| *key);
+        if let Some(least) = least {
+            self.authors.remove(&least);
+        }
+    }
+
+    /// The epoch of the newest feed of `author`.
+    pub(super) fn newest_epoch(&self, author: &PeerKey) -> Option<u64> {
+        self.authors.get(author)?.feeds.last().map(|feed| feed.epoch)
+    }
+
+    /// What is to be kept over a restart.
+    pub(super) fn seen(&self) -> Vec<SeenAuthor> {
+        let seen = |(key, author): (&PeerKey, &Author)| SeenAuthor { author: *key, feeds: author.feeds.clone() };
+        self.authors.iter().map(seen).collect()
+    }
+
+    /// What was kept over a restart, within the bounds.
+    pub(super) fn restore(&mut self, seen: Vec<SeenAuthor>, now: Instant) {
+        for SeenAuthor { author, mut feeds } in seen.into_iter().take(MAX_AUTHORS) {
+            feeds.sort_by_key(|feed| feed.epoch);
+            feeds.dedup_by_key(|feed| feed.epoch);
+            feeds.drain(..feeds.len().saturating_sub(MAX_EPOCHS));
+            self.authors.entry(author).or_insert(Author { feeds, since: now, used: now });
         }
     }
 }
@@ -174,6 +201,33 @@ mod tests {
         assert!(!windows.is_new(&AUTHOR, 10, 1));
         assert!(windows.is_new(&AUTHOR, 17, 1));
         assert!(windows.is_new(&AUTHOR, 20, 0));
+    }
+
+    #[test]
+    fn what_was_seen_outlives_a_restart() {
+        let (mut before, mut after, now) = (Windows::default(), Windows::default(), Instant::now());
+        for (epoch, seq) in [(1, 0), (1, 1), (1, 3), (2, 0)] {
+            before.add(AUTHOR, epoch, seq, now);
+        }
+        after.restore(before.seen(), now);
+        for (epoch, seq, new) in [(1, 0, false), (1, 2, true), (1, 3, false), (1, 4, true), (2, 0, false), (2, 1, true)]
+        {
+            assert_eq!(after.is_new(&AUTHOR, epoch, seq), new, "{epoch} {seq}");
+        }
+        assert_eq!(after.newest_epoch(&AUTHOR), Some(2));
+    }
+
+    #[test]
+    fn keys_made_for_a_flood_do_not_wipe_out_members() {
+        let (mut windows, now) = (Windows::default(), Instant::now());
+        windows.add(AUTHOR, 1, 0, now);
+        windows.add(AUTHOR, 1, 1, now + std::time::Duration::from_secs(1));
+        for n in 0..2 * MAX_AUTHORS as u64 {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            windows.add(PeerKey(key), 1, 1, now + std::time::Duration::from_secs(2 + n));
+        }
+        assert!(!windows.is_new(&AUTHOR, 1, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod answer;
 mod asker;
 mod letters;
+mod one;
 mod state;
 
 pub(crate) use answer::{Answerer, Inbox};
@@ -11,4 +12,5 @@ pub use answer::{Ask, AskHandler};
 pub(crate) use asker::Asks;
 pub use asker::{AskBuilder, AskError, AskEvent, AskOutcome, Asked};
 pub(crate) use letters::Word;
+pub use one::{Answer, AnswerError};
 pub use state::AskEnd;

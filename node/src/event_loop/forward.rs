@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use p2pnode_behaviours::{
-    discovery, hello, mail,
+    discovery, hello, key_of, mail,
     upkeep::{self, Cause, Source},
 };
 use p2pnode_wire::{
@@ -132,6 +132,7 @@ impl EventLoop {
                     let upkeep = &mut self.behaviour().upkeep;
                     upkeep.member(peer);
                     upkeep.keep_member(&peer, MEMBER_HOLD);
+                    self.known_to_gossip(&peer, true);
                 }
                 self.announce(change);
                 self.introduce(&known, peer);
@@ -231,6 +232,16 @@ impl EventLoop {
         }
     }
 
+    /// Members are heard even when strangers make noise.
+    pub(super) fn known_to_gossip(&mut self, peer: &PeerId, member: bool) {
+        let (Some(key), Some(gossip)) = (key_of(peer), self.behaviour().gossip.as_mut()) else { return };
+        if member {
+            gossip.know(key);
+        } else {
+            gossip.forget(&key);
+        }
+    }
+
     pub(super) fn announce(&mut self, change: Option<Change>) {
         let now = Instant::now();
         let Some(change) = change else { return };
@@ -246,6 +257,7 @@ impl EventLoop {
         drop(peers);
         if let Change::Offline(id) = &change {
             self.setup.swarm.behaviour_mut().hello.forget(id);
+            self.known_to_gossip(id, false);
         }
         if let Some(event) = event {
             self.emit(event);

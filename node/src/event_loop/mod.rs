@@ -35,7 +35,7 @@ use crate::{
     profile::Profile,
     registry::{Announcement, LocalRegistry},
     swarm::{Behaviour, BehaviourEvent},
-    talk::{Feeds, Heard, Order},
+    talk::{Feeds, Heard, Keeper, Order},
 };
 pub(crate) use about::About;
 use queries::Queries;
@@ -70,6 +70,16 @@ pub(crate) struct Setup {
     pub(crate) started: Instant,
 }
 
+impl Setup {
+    /// Gossip takes up where the last run of this profile ended.
+    fn remembered(&mut self, now: Instant) -> Option<Keeper> {
+        let (profile, gossip) = (self.profile.as_ref()?, self.swarm.behaviour_mut().gossip.as_mut()?);
+        let (keeper, seen) = Keeper::open(profile.heard(), now);
+        gossip.restore(seen);
+        Some(keeper)
+    }
+}
+
 pub(crate) struct EventLoop {
     setup: Setup,
     announcement: Option<Announcement>,
@@ -88,18 +98,22 @@ pub(crate) struct EventLoop {
     feeds: Feeds,
     order: Order<Heard>,
     /// Events of ours that nobody was there to take.
-    unsent: VecDeque<talk::Unsent>,
+    unsent: VecDeque<talk::Kept>,
+    /// Events of ours of the last seconds.
+    recent: VecDeque<talk::Kept>,
+    keeper: Option<Keeper>,
 }
 
 impl EventLoop {
     /// `early`: what the Swarm said while its sockets were being bound.
-    pub(crate) fn start(setup: Setup, early: Vec<SwarmEvent<BehaviourEvent>>) {
+    pub(crate) fn start(mut setup: Setup, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let now = Instant::now();
         let mut timer = interval(TICK);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (sender, resolved) = mpsc::channel(16);
         tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
         let feeds = Feeds::new(setup.about.key, &setup.about.name);
+        let keeper = setup.remembered(now);
         let mut this = Self {
             setup,
             announcement: None,
@@ -116,6 +130,8 @@ impl EventLoop {
             feeds,
             order: Order::default(),
             unsent: VecDeque::new(),
+            recent: VecDeque::new(),
+            keeper,
         };
         for event in early {
             this.forward(event);
@@ -134,6 +150,9 @@ impl EventLoop {
             }
         }
         drop(self.announcement.take());
+        if let (Some(keeper), Some(gossip)) = (self.keeper.take(), self.setup.swarm.behaviour().gossip.as_ref()) {
+            keeper.finish(gossip).await;
+        }
         let (_, waiting) = self.goodbye.take().unwrap_or((Instant::now(), Vec::new()));
         let (shared, profile) = (self.setup.shared.clone(), self.setup.profile.take());
         // The Swarm first: sockets are closed, and the profile's lock is free, before anybody hears that we stopped.

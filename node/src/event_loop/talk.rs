@@ -29,8 +29,14 @@ use crate::{
 const UNSENT: usize = 64;
 const UNSENT_FOR: Duration = Duration::from_secs(10);
 
-/// An event of ours that nobody was there to take.
-pub(super) struct Unsent {
+/// Events of ours for members who come a moment later: their connection was there, their subscription under way, and
+/// nobody else would tell them. Brought straight, within this time.
+const RECENT: usize = 64;
+const RECENT_FOR: Duration = Duration::from_secs(3);
+const BROUGHT: Duration = Duration::from_secs(5);
+
+/// Events of ours, for a while.
+pub(super) struct Kept {
     swarm: SwarmId,
     raw: Bytes,
     until: Instant,
@@ -43,15 +49,19 @@ impl EventLoop {
         }
         let (now, key) = (now_ms(), self.setup.identity.signing_key());
         let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return Err(PublishError::NoGossip) };
-        let event = self.feeds.next(draft, now);
+        let before = gossip.newest_epoch(&draft.swarm, &self.setup.about.key);
+        let event = self.feeds.next(draft, now, before);
         let signed = event.seal(&key);
         let (id, raw) = (EventId(signed.id()), signed.into_raw());
         match gossip.publish(&event.swarm, raw.clone()) {
             Ok(_) => {}
-            Err(gossip::PublishError::NobodyThere) => keep(&mut self.unsent, event.swarm, raw.clone()),
+            Err(gossip::PublishError::NobodyThere) => {
+                keep(&mut self.unsent, UNSENT, UNSENT_FOR, event.swarm, raw.clone());
+            }
             Err(error) => return Err(PublishError::of(&error, raw.len())),
         }
         let neighbours = gossip.subscribers(&event.swarm).len();
+        keep(&mut self.recent, RECENT, RECENT_FOR, event.swarm, raw.clone());
         self.feeds.published(&event, id);
         let published = Published { id, raw, neighbours };
         let author = self.setup.identity.peer_id();
@@ -71,9 +81,9 @@ impl EventLoop {
     /// Somebody of that swarm has come.
     fn send_kept(&mut self, swarm: SwarmId) {
         let now = Instant::now();
-        for Unsent { swarm: of, raw, until } in std::mem::take(&mut self.unsent) {
+        for Kept { swarm: of, raw, until } in std::mem::take(&mut self.unsent) {
             if of != swarm {
-                self.unsent.push_back(Unsent { swarm: of, raw, until });
+                self.unsent.push_back(Kept { swarm: of, raw, until });
                 continue;
             }
             let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return };
@@ -83,6 +93,22 @@ impl EventLoop {
                 tracing::debug!(%error, "an event is lost");
             }
         }
+    }
+
+    fn bring_recent(&mut self, peer: PeerId, swarm: SwarmId) {
+        let now = Instant::now();
+        self.recent.retain(|kept| kept.until > now);
+        let raws: Vec<Bytes> = self.recent.iter().filter(|k| k.swarm == swarm).map(|k| k.raw.clone()).collect();
+        let Some(node) = self.setup.node.upgrade().filter(|_| !raws.is_empty()) else { return };
+        tokio::spawn(async move {
+            for raw in raws {
+                if let Err(error) = node.bring(peer, &swarm, raw, BROUGHT).await {
+                    // It may be one that takes gossip alone.
+                    tracing::debug!(%peer, %error, "an event was not taken directly");
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) fn inject(&mut self, source: PeerId, raw: Bytes) -> Result<(), gossip::Refused> {
@@ -96,7 +122,10 @@ impl EventLoop {
     pub(super) fn on_gossip(&mut self, event: gossip::Event) {
         match event {
             gossip::Event::Event { event, id, source, .. } => self.arrived(*event, id, source),
-            gossip::Event::Subscribed { swarm, .. } => self.send_kept(swarm),
+            gossip::Event::Subscribed { peer, swarm } => {
+                self.send_kept(swarm);
+                self.bring_recent(peer, swarm);
+            }
             gossip::Event::Lost { peer, events } => {
                 tracing::warn!(%peer, events, "a neighbour is too slow and has missed events");
             }
@@ -152,6 +181,7 @@ impl EventLoop {
     fn gone(&mut self, peer: &PeerId) {
         let change = lock(&self.setup.shared.peers).left(peer);
         self.behaviour().hello.forget(peer);
+        self.known_to_gossip(peer, false);
         self.announce(change);
         self.setup.shared.touch();
     }
@@ -167,11 +197,11 @@ impl EventLoop {
     }
 }
 
-fn keep(unsent: &mut VecDeque<Unsent>, swarm: SwarmId, raw: Bytes) {
+fn keep(kept: &mut VecDeque<Kept>, most: usize, time: Duration, swarm: SwarmId, raw: Bytes) {
     let now = Instant::now();
-    unsent.retain(|unsent| unsent.until > now);
-    if unsent.len() >= UNSENT {
-        unsent.pop_front();
+    kept.retain(|kept| kept.until > now);
+    if kept.len() >= most {
+        kept.pop_front();
     }
-    unsent.push_back(Unsent { swarm, raw, until: now + UNSENT_FOR });
+    kept.push_back(Kept { swarm, raw, until: now + time });
 }

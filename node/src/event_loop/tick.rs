@@ -70,6 +70,9 @@ impl EventLoop {
             self.look_for_members(now);
         }
         self.queries.expire(now);
+        if let (Some(keeper), Some(gossip)) = (self.keeper.as_mut(), self.setup.swarm.behaviour().gossip.as_ref()) {
+            keeper.tick(gossip, now);
+        }
     }
 
     /// Dials nodes of this host that are in one of our swarms, and notes the other swarms.

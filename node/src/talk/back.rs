@@ -8,6 +8,7 @@ use p2pnode_wire::{
     talk::Message,
 };
 use rand::RngExt;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Draft, Heard, PublishError};
@@ -20,6 +21,9 @@ use crate::{
 
 /// An answer is brought straight to who asked within this time; it comes by gossip too.
 const BRING: Duration = Duration::from_secs(10);
+
+/// Words of one handler that are brought at once; the next one waits.
+const MAX_UNDER_WAY: usize = 4;
 
 /// Who is not connected with the asker spreads its connecting: fifty a second.
 const PER_SECOND: f64 = 50.0;
@@ -41,6 +45,8 @@ struct Inner {
     trace: Option<String>,
     /// One word after the other, so that an ack never overtakes a reply.
     turn: tokio::sync::Mutex<()>,
+    /// Words on their way straight to the author.
+    under_way: Arc<Semaphore>,
 }
 
 impl Talk {
@@ -54,6 +60,7 @@ impl Talk {
             author: heard.author,
             trace: event.trace.clone(),
             turn: tokio::sync::Mutex::new(()),
+            under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
         }))
     }
 
@@ -83,11 +90,18 @@ impl Talk {
             body,
         };
         let published = node.publish(draft).await.map_err(|error| HandlerError::new(error.to_string()))?;
-        if node.is_connected(&talk.author)
-            && let Err(error) = node.bring(talk.author, &talk.swarm, published.raw, BRING).await
-        {
-            tracing::debug!(author = %talk.author, %error, "an answer was not taken directly");
+        if !node.is_connected(&talk.author) {
+            return Ok(());
         }
+        // Beside the handler, which need not wait for a round trip; the author hears a feed in its order.
+        let permit = talk.under_way.clone().acquire_owned().await;
+        let (author, swarm) = (talk.author, talk.swarm);
+        tokio::spawn(async move {
+            if let Err(error) = node.bring(author, &swarm, published.raw, BRING).await {
+                tracing::debug!(%author, %error, "an answer was not taken directly");
+            }
+            drop(permit);
+        });
         Ok(())
     }
 }

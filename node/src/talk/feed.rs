@@ -52,8 +52,11 @@ impl Feeds {
     }
 
     /// The draft in its place; [`Self::published`] takes the place, so that a failure leaves no gap.
-    pub(crate) fn next(&mut self, draft: Draft, now_ms: u64) -> Event {
-        let feed = self.feeds.entry(draft.swarm).or_insert(Feed { epoch: now_ms, next: 0, last: None });
+    ///
+    /// `before`: the epoch of the last run's feed, which a clock that was set back must not fall behind.
+    pub(crate) fn next(&mut self, draft: Draft, now_ms: u64, before: Option<u64>) -> Event {
+        let epoch = before.map_or(now_ms, |before| now_ms.max(before.saturating_add(1)));
+        let feed = self.feeds.entry(draft.swarm).or_insert(Feed { epoch, next: 0, last: None });
         Event {
             v: 1,
             swarm: draft.swarm,
@@ -102,14 +105,16 @@ mod tests {
     fn events_follow_each_other_without_a_gap() {
         let mut feeds = Feeds::new(PeerKey([1; 32]), "fern");
         for seq in 0..3_u8 {
-            let failed = feeds.next(draft(1), 90);
+            let failed = feeds.next(draft(1), 90, None);
             assert_eq!(failed.seq, u64::from(seq), "what was not published takes no place");
-            let event = feeds.next(draft(1), 100 + u64::from(seq));
+            let event = feeds.next(draft(1), 100 + u64::from(seq), Some(90));
             assert_eq!((event.epoch, event.seq), (90, u64::from(seq)));
             assert_eq!(event.prev, seq.checked_sub(1).map(|n| EventId([n; 32])));
             feeds.published(&event, EventId([seq; 32]));
         }
-        let other = feeds.next(draft(2), 200);
+        let other = feeds.next(draft(2), 200, None);
         assert_eq!((other.epoch, other.seq, other.prev), (200, 0, None), "each swarm has its own");
+        let restarted = feeds.next(draft(3), 50, Some(200));
+        assert_eq!((restarted.epoch, restarted.seq), (201, 0), "the clock was set back");
     }
 }

@@ -11,6 +11,7 @@ mod event;
 mod feed;
 mod on;
 mod order;
+mod seen;
 
 pub(crate) use back::{Talk, announce, reach};
 pub use broadcast::Broadcast;
@@ -22,6 +23,7 @@ pub use event::{ConversationEvent, Said};
 pub(crate) use feed::{Draft, Feeds, Published};
 pub use on::Hook;
 pub(crate) use order::Order;
+pub(crate) use seen::Keeper;
 
 use p2pnode_behaviours::gossip;
 use p2pnode_wire::{limits, subject::SubjectError};
