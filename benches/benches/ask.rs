@@ -1,0 +1,119 @@
+//! P9: a question answered by everybody, 50 and 100 nodes in one process.
+//!
+//! `cargo bench -p p2pnode-benches --bench ask [-- --quick]`. `cargo test -p p2pnode-tests --test conversations --
+//! --ignored fifty` does the same with fifty processes.
+
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use futures::StreamExt;
+use libp2p::Multiaddr;
+use p2pnode::{Ask, AskEvent, Limits, Node};
+use p2pnode_simulator::memory;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn crowd(count: usize) -> anyhow::Result<Vec<Node>> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for index in 0..=count {
+        let listen: Multiaddr = "/memory/0".parse()?;
+        let mut seeds = Vec::new();
+        for other in nodes.iter().rev().take(1).chain(nodes.first()) {
+            seeds.push(other.listen_addrs().first().context("it listens")?.to_string().parse()?);
+        }
+        let mut limits = Limits::default();
+        // The rounds follow one another faster than anybody asks.
+        limits.gossip.own.events = 1_000.0;
+        limits.gossip.per_author.events = 1_000.0;
+        limits.gossip.per_source.events = 1e5;
+        let builder = Node::builder(|b: p2pnode::Builder| b.mdns(false).local(false).transport(memory))
+            .limits(limits)
+            .listen(listen)
+            .swarm("bench")
+            .name(format!("n{index}"))
+            .bootstrap(seeds);
+        // The first one asks.
+        let builder = if index == 0 {
+            builder
+        } else {
+            builder.ask(|cx: Ask, task: String| async move {
+                cx.ack().await?;
+                Ok(task)
+            })
+        };
+        nodes.push(builder.start().await?);
+    }
+    let asker = nodes.first().context("an asker")?;
+    let all = asker.wait_until(LIMIT, |peers| peers.len() >= count).await;
+    ensure!(all, "the asker knows {} of {count}", asker.peers().len());
+    Ok(nodes)
+}
+
+/// Milliseconds until the first ack, and until the last reply.
+async fn ask(asker: &Node, count: usize) -> anyhow::Result<(f64, f64)> {
+    let started = Instant::now();
+    let mut asked = asker.ask("bench", "who is there?").replies(count).timeout(LIMIT).await?;
+    let (mut first, mut last, mut replies) = (None, 0.0, 0);
+    while let Some(event) = asked.next().await {
+        let now = started.elapsed().as_secs_f64() * 1e3;
+        match event {
+            AskEvent::Ack { .. } => drop(first.get_or_insert(now)),
+            AskEvent::Reply { .. } => (replies, last) = (replies + 1, now),
+            _ => {}
+        }
+    }
+    ensure!(replies == count, "{replies} of {count} answered");
+    Ok((first.context("an ack")?, last))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+async fn measure(quick: bool) -> anyhow::Result<()> {
+    let rounds = if quick { 3 } else { 15 };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "a question answered by all, one process, medians of {rounds}")?;
+    for (count, target) in [(50, 1_000.0), (100, 2_000.0)] {
+        let nodes = crowd(count).await?;
+        let asker = nodes.first().context("an asker")?;
+        // Connections as they are in a swarm at rest.
+        tokio::time::sleep(Duration::from_secs(if quick { 2 } else { 10 })).await;
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let (ack, reply) = ask(asker, count).await?;
+            first.push(ack);
+            last.push(reply);
+        }
+        let connections: Vec<usize> = nodes.iter().map(connected).collect();
+        let (most, own) = (connections.iter().skip(1).max().copied().unwrap_or(0), connections.first().copied());
+        let last = median(last);
+        let met = if last <= target { "met" } else { "missed" };
+        writeln!(
+            out,
+            "P9 {count:>3} nodes: first ack {:.0} ms, last reply {last:.0} ms, target <= {target} ms {met}; connections: \
+             asker {}, others at most {most}",
+            median(first),
+            own.unwrap_or(0),
+        )?;
+    }
+    Ok(())
+}
+
+fn connected(node: &Node) -> usize {
+    node.peers().iter().filter(|peer| peer.path.is_some()).count()
+}
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    // `cargo test --benches` runs this too: then only that it starts is of interest.
+    if has("--test") || cfg!(debug_assertions) && !has("--quick") {
+        return Ok(());
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(has("--quick")))
+}
