@@ -189,7 +189,10 @@ fn dials(index: usize, seed: &mut u64) -> Vec<usize> {
 struct Crowd {
     say: Vec<mpsc::Sender<u64>>,
     count: Arc<Count>,
+    /// Since the warm-up.
     said: u64,
+    /// No two messages are alike.
+    number: u64,
 }
 
 impl Crowd {
@@ -212,15 +215,10 @@ impl Crowd {
             addresses.push(address);
             let (sender, receiver) = mpsc::channel(BURST);
             say.push(sender);
-            let mut author = Author { key: SigningKey::from_bytes(&[u8::try_from(index)?; 32]), seq: 0 };
-            author.key = SigningKey::from_bytes(&{
-                let mut bytes = author.key.to_bytes();
-                bytes[31] = 1;
-                bytes
-            });
+            let author = Author { key: SigningKey::from_bytes(&[u8::try_from(index)?; 32]), seq: 0 };
             tokio::spawn(drive(swarm, receiver, author, count.clone()));
         }
-        Ok(Self { say, count, said: 0 })
+        Ok(Self { say, count, said: 0, number: 0 })
     }
 
     async fn nodes() -> anyhow::Result<Self> {
@@ -264,12 +262,13 @@ impl Crowd {
                 }
             });
         }
-        Ok(Self { say, count, said: 0 })
+        Ok(Self { say, count, said: 0, number: 0 })
     }
 
     fn say(&mut self, index: usize) -> anyhow::Result<()> {
         self.said += 1;
-        self.say.get(index % NODES).context("a node")?.try_send(self.said)?;
+        self.number += 1;
+        self.say.get(index % NODES).context("a node")?.try_send(self.number)?;
         Ok(())
     }
 
@@ -280,7 +279,7 @@ impl Crowd {
 
     /// Until the mesh carries what is said everywhere, and for the heartbeats to have balanced it.
     async fn warm_up(&mut self) -> anyhow::Result<()> {
-        for index in 0..5 {
+        for index in 0..60 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let before = self.count.seen.load(Ordering::Relaxed);
             self.say(index)?;
@@ -293,7 +292,7 @@ impl Crowd {
                 return Ok(());
             }
         }
-        bail!("no mesh within ten seconds")
+        bail!("no mesh within two minutes")
     }
 
     async fn alone(&mut self, times: usize) -> anyhow::Result<Vec<f64>> {

@@ -354,7 +354,8 @@ impl Builder {
         };
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
         let mut swarm = Swarm::new(transport, behaviour, own, config);
-        let early = self.listen_on(&mut swarm).await?;
+        let (listen, fixed_port) = (std::mem::take(&mut self.listen), self.fixed_port);
+        let early = listen_on(&mut swarm, &listen, fixed_port).await?;
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let node = Node::from_inner(Arc::new(Inner {
             identity: identity.clone(),
@@ -498,46 +499,6 @@ impl Builder {
         }
     }
 
-    /// Listens on all addresses; those of an address family or transport this host does not have may fail, as long as
-    /// one works. A port that was asked for must work.
-    async fn listen_on(&self, swarm: &mut Swarm<Behaviour>) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {
-        let mut waiting = Vec::new();
-        let mut refused = None;
-        for addr in &self.listen {
-            match swarm.listen_on(addr.clone()) {
-                Ok(id) => waiting.push((id, addr.clone())),
-                Err(error) => refused = Some(listen_error(addr, &root_cause(&error))),
-            }
-        }
-        let (mut early, mut up) = (Vec::new(), 0);
-        let deadline = tokio::time::sleep(LISTEN);
-        tokio::pin!(deadline);
-        while !waiting.is_empty() {
-            let event = tokio::select! {
-                event = swarm.select_next_some() => event,
-                () = &mut deadline => break,
-            };
-            match &event {
-                SwarmEvent::NewListenAddr { listener_id, .. } => {
-                    waiting.retain(|(id, _)| id != listener_id);
-                    up += 1;
-                }
-                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
-                    if let Some(at) = waiting.iter().position(|(id, _)| id == listener_id) {
-                        let (_, addr) = waiting.swap_remove(at);
-                        refused = Some(listen_error(&addr, &root_cause(error)));
-                    }
-                }
-                _ => {}
-            }
-            early.push(event);
-        }
-        match refused {
-            Some(error) if up == 0 || self.fixed_port => Err(error),
-            _ => Ok(early),
-        }
-    }
-
     fn about(&self, identity: &Identity, name: String) -> Result<About, StartError> {
         let about = About {
             key: identity.peer_key(),
@@ -550,6 +511,51 @@ impl Builder {
         };
         about.check().map_err(StartError::Card)?;
         Ok(about)
+    }
+}
+
+/// Listens on all addresses; those of an address family or transport this host does not have may fail, as long as
+/// one works. A port that was asked for must work.
+/// None of `self`: the builder cannot be shared between threads, and its future must be able to change them.
+async fn listen_on(
+    swarm: &mut Swarm<Behaviour>,
+    listen: &[Multiaddr],
+    fixed_port: bool,
+) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {
+    let mut waiting = Vec::new();
+    let mut refused = None;
+    for addr in listen {
+        match swarm.listen_on(addr.clone()) {
+            Ok(id) => waiting.push((id, addr.clone())),
+            Err(error) => refused = Some(listen_error(addr, &root_cause(&error))),
+        }
+    }
+    let (mut early, mut up) = (Vec::new(), 0);
+    let deadline = tokio::time::sleep(LISTEN);
+    tokio::pin!(deadline);
+    while !waiting.is_empty() {
+        let event = tokio::select! {
+            event = swarm.select_next_some() => event,
+            () = &mut deadline => break,
+        };
+        match &event {
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
+                waiting.retain(|(id, _)| id != listener_id);
+                up += 1;
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
+                if let Some(at) = waiting.iter().position(|(id, _)| id == listener_id) {
+                    let (_, addr) = waiting.swap_remove(at);
+                    refused = Some(listen_error(&addr, &root_cause(error)));
+                }
+            }
+            _ => {}
+        }
+        early.push(event);
+    }
+    match refused {
+        Some(error) if up == 0 || fixed_port => Err(error),
+        _ => Ok(early),
     }
 }
 

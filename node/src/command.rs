@@ -4,6 +4,8 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{gossip, mail::DeliverError, upkeep::Hold};
 use p2pnode_wire::mail::MailAck;
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use crate::{
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     },
     Publish {
         draft: Draft,
+        /// Gossip may take it so much later: whoever waits for it gets it straight.
+        later: Duration,
         done: oneshot::Sender<Result<Published, PublishError>>,
     },
     /// Connect to the author of a message where it says it is.

@@ -462,8 +462,13 @@ impl Node {
 
     /// Says something to a swarm.
     pub(crate) async fn publish(&self, draft: Draft) -> Result<Published, PublishError> {
+        self.publish_later(draft, Duration::ZERO).await
+    }
+
+    /// The same, but gossip takes it `later`, unless something else is said before.
+    pub(crate) async fn publish_later(&self, draft: Draft, later: Duration) -> Result<Published, PublishError> {
         let (done, published) = oneshot::channel();
-        if !self.send(Command::Publish { draft, done }).await {
+        if !self.send(Command::Publish { draft, later, done }).await {
             return Err(PublishError::Shutdown);
         }
         published.await.unwrap_or(Err(PublishError::Shutdown))

@@ -82,6 +82,11 @@ impl Behaviour {
         self.nonces.insert(request, nonce);
     }
 
+    /// How many cards of other members are asked for from now on. Default (`None`): as many as others give, at most 32.
+    pub fn want(&mut self, want: Option<u8>) {
+        self.state.want(want);
+    }
+
     /// Stops passing on the card of a member that is gone.
     pub fn forget(&mut self, peer: &PeerId) {
         self.state.forget(peer);

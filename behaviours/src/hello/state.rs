@@ -9,7 +9,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use p2pnode_wire::{
     card::Card,
-    hello::{Hello, HelloReply, Shared},
+    hello::{AGENT_MAX, Hello, HelloReply, LIST_MAX, Shared},
     ids::{PeerKey, SwarmId, SwarmName},
 };
 use rand::{Rng, seq::IteratorRandom};
@@ -86,11 +86,12 @@ pub(super) struct State {
     swarms: BTreeMap<SwarmId, Joined>,
     card: Bytes,
     contacts: HashMap<PeerId, Contact>,
+    want: Option<u8>,
 }
 
 impl State {
     pub(super) fn new(config: Config, own: PeerId) -> Self {
-        Self { config, own, swarms: BTreeMap::new(), card: Bytes::new(), contacts: HashMap::new() }
+        Self { config, own, swarms: BTreeMap::new(), card: Bytes::new(), contacts: HashMap::new(), want: None }
     }
 
     pub(super) fn join(&mut self, swarm: SwarmId, name: Option<SwarmName>) {
@@ -132,6 +133,13 @@ impl State {
         self.contacts.keys().copied()
     }
 
+    /// Peers refuse a longer one.
+    fn agent(&self) -> String {
+        let agent = &self.config.agent;
+        let end = (0..=AGENT_MAX.min(agent.len())).rev().find(|end| agent.is_char_boundary(*end));
+        agent.get(..end.unwrap_or_default()).unwrap_or_default().to_owned()
+    }
+
     fn names(&self) -> Vec<String> {
         if self.config.hidden {
             return Vec::new();
@@ -145,12 +153,18 @@ impl State {
         rng.fill_bytes(&mut nonce);
         Hello {
             v: 1,
-            agent: self.config.agent.clone(),
+            agent: self.agent(),
             nonce,
             swarms: self.swarms.keys().take(32).map(|id| id.blind(&nonce)).collect(),
             names: self.names(),
             ephemeral: self.config.ephemeral,
+            want: self.want,
         }
+    }
+
+    /// How many cards of others are asked for from now on; `None`: as many as others give.
+    pub(super) fn want(&mut self, want: Option<u8>) {
+        self.want = want;
     }
 
     fn shared(&self, nonce: &[u8; 16], blinded: &[[u8; 32]]) -> Vec<SwarmId> {
@@ -170,12 +184,12 @@ impl State {
         rng.fill_bytes(&mut nonce);
         let reply = HelloReply {
             v: 1,
-            agent: self.config.agent.clone(),
+            agent: self.agent(),
             nonce,
             swarms: self.swarms.keys().take(32).map(|id| id.blind(&nonce)).collect(),
             names: self.names(),
             ephemeral: self.config.ephemeral,
-            shared: shared.iter().map(|id| self.share(id, &hello.nonce, peer, rng)).collect(),
+            shared: shared.iter().take(LIST_MAX).map(|id| self.share(id, hello, peer, rng)).collect(),
         };
         let event = Event::Greeted {
             peer,
@@ -191,14 +205,15 @@ impl State {
         (reply, event, again)
     }
 
-    fn share(&self, swarm: &SwarmId, nonce: &[u8; 16], asker: PeerId, rng: &mut impl Rng) -> Shared {
+    fn share(&self, swarm: &SwarmId, hello: &Hello, asker: PeerId, rng: &mut impl Rng) -> Shared {
+        let most = hello.want.map_or(KNOWN_MAX, |want| KNOWN_MAX.min(want.into()));
         let asker = key_of(&asker);
         let members = self.swarms.get(swarm).map(|s| &s.members);
         let others = members.into_iter().flatten().filter(|(key, _)| Some(**key) != asker);
         Shared {
-            swarm: swarm.blind(nonce),
+            swarm: swarm.blind(&hello.nonce),
             card: self.card.clone(),
-            known: others.map(|(_, card)| card.clone()).sample(rng, KNOWN_MAX),
+            known: others.map(|(_, card)| card.clone()).sample(rng, most),
         }
     }
 
@@ -223,7 +238,10 @@ impl State {
                 self.remember(swarm, &member, reply.ephemeral);
                 card = Some(Box::new(member));
             }
-            let others = entry.known.iter().take(KNOWN_MAX).filter_map(|bytes| open(bytes, now_ms));
+            // Whoever has greeted us needs no introduction, and a signature is dear.
+            let members = self.swarms.get(&swarm).map(|joined| &joined.members);
+            let is_new = |bytes: &&Bytes| !members.is_some_and(|members| members.values().any(|known| known == *bytes));
+            let others = entry.known.iter().take(KNOWN_MAX).filter(is_new).filter_map(|bytes| open(bytes, now_ms));
             known.extend(others.filter(|m| m.peer != self.own && m.peer != peer).map(|m| (swarm, m)));
         }
         Event::Greeted {

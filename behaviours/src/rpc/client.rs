@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use futures_timer::Delay;
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
-use p2pnode_wire::rpc::Req;
+use p2pnode_wire::rpc::{Req, TEXT_MAX};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -80,6 +80,11 @@ impl Client {
         let size = request.body_len();
         if size > self.config.max_body {
             return Err(CallError::TooLarge { size, max: self.config.max_body });
+        }
+        // The other end would close the substream for it, and all other calls with it.
+        let words = [Some(request.endpoint.len()), request.trace.as_ref().map(String::len)];
+        if let Some(size) = words.into_iter().flatten().find(|size| *size > TEXT_MAX) {
+            return Err(CallError::TooLarge { size, max: TEXT_MAX });
         }
         let deadline = Instant::now() + request.timeout.min(self.config.max_timeout);
         for _ in 0..MAX_LINK_TRIES {

@@ -31,12 +31,12 @@ pub enum CallError {
         /// The limit, [`Config::in_flight_per_peer`](super::Config::in_flight_per_peer).
         limit: usize,
     },
-    /// The body is larger than the limit. The call was not sent.
-    #[error("the body has {size} bytes, the limit is {max}")]
+    /// The body, the name of the endpoint or the trace is larger than its limit. The call was not sent.
+    #[error("the body, the name or the trace has {size} bytes, the limit is {max}")]
     TooLarge {
-        /// Bytes of arguments.
+        /// Its bytes.
         size: usize,
-        /// The limit, [`Config::max_body`](super::Config::max_body).
+        /// The limit: [`Config::max_body`](super::Config::max_body); of name and trace 1,024.
         max: usize,
     },
     /// The peer's handler, or the peer itself, answered with an error.

@@ -36,6 +36,9 @@ pub struct Hello {
     /// Lives for one command.
     #[serde(default)]
     pub ephemeral: bool,
+    /// Cards of other members that are welcome, at most. Left out: as many as fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub want: Option<u8>,
 }
 
 /// The answer.

@@ -15,8 +15,11 @@ use crate::{
     msgpack::{self, Bounds, DecodeError},
 };
 
-/// Longest name of an endpoint, trace, or error code.
-const TEXT_MAX: usize = 1_024;
+/// Longest name of an endpoint, trace, or error code, in bytes.
+pub const TEXT_MAX: usize = 1_024;
+
+/// Details of an error that are sent: an error is one frame.
+pub const DETAILS_MAX: usize = 32 * 1024;
 
 /// One frame.
 #[derive(Clone, PartialEq)]
@@ -290,7 +293,8 @@ impl Req {
 }
 
 fn write_error(w: &mut Writer<'_>, id: u64, error: &RpcError) {
-    let extra = usize::from(error.retry_after.is_some()).saturating_add(usize::from(error.details.is_some()));
+    let details = error.details.as_ref().filter(|details| details.len() <= DETAILS_MAX);
+    let extra = usize::from(error.retry_after.is_some()).saturating_add(usize::from(details.is_some()));
     w.head(extra.saturating_add(4), "err", id);
     w.str("code");
     w.str(error.code.name());
@@ -304,7 +308,7 @@ fn write_error(w: &mut Writer<'_>, id: u64, error: &RpcError) {
         w.str("retry_after_ms");
         w.uint(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
     }
-    if let Some(details) = &error.details {
+    if let Some(details) = details {
         w.str("details");
         w.bin(details);
     }

@@ -339,6 +339,7 @@ fn hellos_come_back_and_lists_are_short() {
         swarms: vec![[2; 32]],
         names: vec!["garden".into()],
         ephemeral: true,
+        want: Some(7),
     };
     assert_eq!(Hello::decode(&hello.encode()), Ok(hello.clone()));
     assert!(Hello::decode(&Hello { swarms: vec![[0; 32]; 33], ..hello.clone() }.encode()).is_err());

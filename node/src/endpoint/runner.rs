@@ -88,8 +88,8 @@ impl Runner {
 
     /// Runs the endpoint that a member calls by a broadcast, if this node serves it and the member is let in.
     pub(crate) fn hear(&self, node: &Node, heard: &Heard, message: Message) {
-        let own = message.endpoint.starts_with('_');
-        let Some(endpoint) = self.endpoints.get(&message.endpoint).filter(|_| !own) else { return };
+        // By whatever name it is called: an alias of a reserved one is as reserved.
+        let Some(endpoint) = self.endpoints.get(&message.endpoint).filter(|e| !e.name.starts_with('_')) else { return };
         let cancelled = CancellationToken::new();
         lock(&self.broadcasts).insert(heard.id, (heard.author, cancelled.clone()));
         let called = Arc::new(Called::new(Talk::new(node, heard)));

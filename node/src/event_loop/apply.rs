@@ -34,8 +34,8 @@ impl EventLoop {
                 let _ = done.send(self.behaviour().upkeep.hold(&peer));
             }
             Command::DialAt { peer, addrs, source } => self.dial_at(peer, &addrs, source),
-            Command::Publish { draft, done } => {
-                let _ = done.send(self.publish(draft));
+            Command::Publish { draft, later, done } => {
+                let _ = done.send(self.publish(draft, later));
             }
             Command::Inject { source, raw, done } => {
                 let _ = done.send(self.inject(source, raw));

@@ -18,11 +18,17 @@ use p2pnode_wire::{
     protocol::KAD,
 };
 
-use super::EventLoop;
+use super::{EventLoop, tick::COMMAND_DIALS};
 use crate::{ask::Inbox, builder::Allow, events::NodeEvent, node::lock, peers::Change, swarm::BehaviourEvent};
 
-/// Members named by others that are dialled at once; the rest is found when needed. Above this many connections
-/// nobody is dialled just to be greeted.
+/// In a swarm of at most so many members everybody knows everybody.
+const SMALL_SWARM: usize = 24;
+
+/// In larger ones a node connects to members it is told of until it has so many connections, counting those that are
+/// being made; the rest is found when needed. Gossip takes six of them, and others connect to this node as well.
+const ENOUGH_CONNECTIONS: usize = 16;
+
+/// Above this many, connections that nobody uses are not held.
 const STEADY_CONNECTIONS: usize = 32;
 
 /// A connection with a member stays so long after it was greeted, used or not.
@@ -128,10 +134,13 @@ impl EventLoop {
                 let card = card.map(|member| (member.card, member.signed));
                 self.learn_card(peer, card.as_ref().map(|(card, _)| card));
                 let change = lock(&self.setup.shared.peers).greeted(peer, &shared, card, &agent, ephemeral, now);
+                let connections = self.setup.swarm.network_info().num_peers();
                 if !shared.is_empty() {
                     let upkeep = &mut self.behaviour().upkeep;
                     upkeep.member(peer);
-                    upkeep.keep_member(&peer, MEMBER_HOLD);
+                    if connections <= STEADY_CONNECTIONS {
+                        upkeep.keep_member(&peer, MEMBER_HOLD);
+                    }
                     self.known_to_gossip(&peer, true);
                 }
                 self.announce(change);
@@ -169,13 +178,16 @@ impl EventLoop {
     /// Members that a member names: hints, until they have greeted us themselves.
     fn introduce(&mut self, known: &[(SwarmId, hello::Member)], teller: PeerId) {
         let remote = self.remote_of(&teller);
+        // All of them first: how many there are decides how many are needed.
+        known.iter().for_each(|(_, member)| self.named(member.peer));
+        let want = self.has_enough().then_some(0);
+        self.behaviour().hello.want(want);
         for (_, member) in known {
             for addr in member.card.addresses.iter().filter_map(|a| a.parse().ok()) {
                 self.behaviour().upkeep.learn(member.peer, &addr, Source::Card, remote.as_ref());
             }
-            let connections = self.setup.swarm.network_info().num_peers();
             let known = lock(&self.setup.shared.peers).is_member(&member.peer);
-            if known || connections >= STEADY_CONNECTIONS || self.setup.swarm.is_connected(&member.peer) {
+            if known || self.setup.swarm.is_connected(&member.peer) || self.has_enough() {
                 continue;
             }
             lock(&self.setup.shared.progress).introduced(member.peer);
@@ -221,6 +233,23 @@ impl EventLoop {
         }
         let Some(node) = self.setup.node.upgrade() else { return Err(absent()) };
         self.setup.answerer.take(&node, Inbox { peer, remote, swarm, mail })
+    }
+
+    /// Somebody says that it is a member.
+    pub(super) fn named(&mut self, peer: PeerId) {
+        if self.named.len() <= SMALL_SWARM {
+            self.named.insert(peer);
+        }
+    }
+
+    /// Whether more members are not needed. A node that lives for one command looks for all it can find.
+    pub(super) fn has_enough(&self) -> bool {
+        let info = self.setup.swarm.network_info();
+        let counters = info.connection_counters();
+        let connections = info.num_peers() + counters.num_pending_outgoing() as usize;
+        let (small, most) =
+            if self.setup.ephemeral { (true, COMMAND_DIALS) } else { (self.named.len() <= SMALL_SWARM, SMALL_SWARM) };
+        if small { connections >= most } else { connections >= ENOUGH_CONNECTIONS }
     }
 
     pub(super) fn on_discovery(&mut self, event: discovery::Event) {

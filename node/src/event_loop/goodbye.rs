@@ -1,5 +1,7 @@
 //! The last word of a node.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use p2pnode_wire::{ids::ConversationId, talk::kind};
 
@@ -15,7 +17,7 @@ impl EventLoop {
         for (swarm, _) in self.setup.swarms.clone() {
             let (conversation, body) = (ConversationId::new(), Bytes::new());
             let draft = Draft { swarm, conversation, kind: kind::LEAVE, parent: None, trace: None, body };
-            if let Err(error) = self.publish(draft) {
+            if let Err(error) = self.publish(draft, Duration::ZERO) {
                 tracing::debug!(%error, "nobody heard the goodbye");
             }
         }

@@ -9,13 +9,13 @@ mod talk;
 mod tick;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::StreamExt;
-use libp2p::{Multiaddr, Swarm, swarm::SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, swarm::SwarmEvent};
 use p2pnode_behaviours::upkeep::AddressRules;
 use p2pnode_wire::ids::{SwarmId, SwarmName};
 use tokio::{
@@ -101,7 +101,11 @@ pub(crate) struct EventLoop {
     unsent: VecDeque<talk::Kept>,
     /// Events of ours of the last seconds.
     recent: VecDeque<talk::Kept>,
+    /// Events of ours that gossip takes later.
+    deferred: VecDeque<talk::Kept>,
     keeper: Option<Keeper>,
+    /// Members that others have named, until they are too many for a small swarm.
+    named: HashSet<PeerId>,
 }
 
 impl EventLoop {
@@ -131,7 +135,9 @@ impl EventLoop {
             order: Order::default(),
             unsent: VecDeque::new(),
             recent: VecDeque::new(),
+            deferred: VecDeque::new(),
             keeper,
+            named: HashSet::new(),
         };
         for event in early {
             this.forward(event);

@@ -35,6 +35,9 @@ const RECENT: usize = 64;
 const RECENT_FOR: Duration = Duration::from_secs(3);
 const BROUGHT: Duration = Duration::from_secs(5);
 
+/// Answers of ours that gossip takes later; beyond that at once.
+const DEFERRED: usize = 256;
+
 /// Events of ours, for a while.
 pub(super) struct Kept {
     swarm: SwarmId,
@@ -43,7 +46,8 @@ pub(super) struct Kept {
 }
 
 impl EventLoop {
-    pub(super) fn publish(&mut self, draft: Draft) -> Result<Published, PublishError> {
+    /// An event of ours: signed, heard here, and given to gossip, at once or `later`.
+    pub(super) fn publish(&mut self, draft: Draft, later: Duration) -> Result<Published, PublishError> {
         if draft.body.len() > limits::EVENT_MAX {
             return Err(PublishError::TooLarge { size: draft.body.len() });
         }
@@ -53,12 +57,18 @@ impl EventLoop {
         let event = self.feeds.next(draft, now, before);
         let signed = event.seal(&key);
         let (id, raw) = (EventId(signed.id()), signed.into_raw());
-        match gossip.publish(&event.swarm, raw.clone()) {
-            Ok(_) => {}
-            Err(gossip::PublishError::NobodyThere) => {
-                keep(&mut self.unsent, UNSENT, UNSENT_FOR, event.swarm, raw.clone());
+        if later.is_zero() || self.deferred.len() >= DEFERRED {
+            // In the order of the feed.
+            release(&mut self.deferred, gossip, |_| true);
+            match gossip.publish(&event.swarm, raw.clone()) {
+                Ok(_) => {}
+                Err(gossip::PublishError::NobodyThere) => {
+                    keep(&mut self.unsent, UNSENT, UNSENT_FOR, event.swarm, raw.clone());
+                }
+                Err(error) => return Err(PublishError::of(&error, raw.len())),
             }
-            Err(error) => return Err(PublishError::of(&error, raw.len())),
+        } else {
+            self.deferred.push_back(Kept { swarm: event.swarm, raw: raw.clone(), until: Instant::now() + later });
         }
         let neighbours = gossip.subscribers(&event.swarm).len();
         keep(&mut self.recent, RECENT, RECENT_FOR, event.swarm, raw.clone());
@@ -142,6 +152,18 @@ impl EventLoop {
         }
     }
 
+    /// Events of ours whose time for gossip has come, and, in the order of the feed, those before them.
+    pub(super) fn say_deferred(&mut self, now: Instant) {
+        let last = self.deferred.iter().rposition(|kept| kept.until <= now);
+        let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return };
+        let mut left = last.map_or(0, |last| last + 1);
+        release(&mut self.deferred, gossip, |_| {
+            let due = left > 0;
+            left = left.saturating_sub(1);
+            due
+        });
+    }
+
     /// Events whose predecessors do not come.
     pub(super) fn hear_overdue(&mut self, now: Instant) {
         for heard in self.order.due(now) {
@@ -193,6 +215,17 @@ impl EventLoop {
             Ok(message) if message.endpoint == talk::ASK => self.setup.answerer.hear(&node, heard, message),
             Ok(message) => self.setup.runner.hear(&node, heard, message),
             Err(error) => tracing::debug!(%error, author = %heard.author, "a message cannot be read"),
+        }
+    }
+}
+
+/// Gives deferred events to gossip, the first ones first, as long as `due` says so.
+fn release(deferred: &mut VecDeque<Kept>, gossip: &mut gossip::Behaviour, mut due: impl FnMut(&Kept) -> bool) {
+    while deferred.front().is_some_and(&mut due)
+        && let Some(Kept { swarm, raw, .. }) = deferred.pop_front()
+    {
+        if let Err(error) = gossip.publish(&swarm, raw) {
+            tracing::debug!(%error, "an event is not passed on");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback};
 use p2pnode_wire::key;
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 use tokio::sync::mpsc;
 
 use super::EventLoop;
@@ -27,7 +27,7 @@ const COMMAND_SCAN: Duration = Duration::from_secs(1);
 const SCAN_DIALS: usize = 25;
 
 /// The same for a one-command node: as many as it may have connections.
-const COMMAND_DIALS: usize = 64;
+pub(super) const COMMAND_DIALS: usize = 64;
 
 /// Members without a connection looked up again per tick.
 const RECHECKS: usize = 2;
@@ -38,6 +38,9 @@ const CARD_EVERY: Duration = Duration::from_secs(8 * 3_600);
 /// Members are looked up in the DHT so often while some are missing, and when all is calm.
 const MEMBERS_SOON: Duration = Duration::from_secs(30);
 const MEMBERS_CALM: Duration = Duration::from_secs(900);
+
+/// Who knows so many members looks for more only now and then, lest two halves of a swarm stay apart.
+const MEMBERS_KNOWN: usize = 8;
 
 /// Providers of our swarm dialled per look-up.
 pub(super) const MEMBERS_DIALS: usize = 8;
@@ -54,6 +57,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(60);
 impl EventLoop {
     pub(super) fn tick(&mut self, now: Instant) {
         self.hear_overdue(now);
+        self.say_deferred(now);
         if now >= self.next_scan {
             // Nobody of this host dials a node that lives for one command: it must look itself.
             self.next_scan = now + if self.setup.ephemeral { COMMAND_SCAN } else { SCAN_EVERY };
@@ -82,15 +86,20 @@ impl EventLoop {
         // Who lives for one command has no second look.
         let most = if self.setup.ephemeral { COMMAND_DIALS } else { SCAN_DIALS };
         let mut dials = 0;
-        for entry in registry.list() {
-            if entry.peer == self.setup.identity.peer_id() {
-                continue;
+        let mut entries: Vec<Entry> =
+            registry.list().into_iter().filter(|entry| entry.peer != self.setup.identity.peer_id()).collect();
+        // Not all the same ones first.
+        entries.shuffle(&mut rand::rng());
+        let ours: Vec<bool> = entries.iter().map(|entry| self.note_local(entry, now)).collect();
+        let mates = || entries.iter().zip(&ours).filter(|(_, ours)| **ours).map(|(entry, _)| entry);
+        mates().for_each(|entry| self.named(entry.peer));
+        for entry in mates() {
+            if dials >= most || self.has_enough() {
+                break;
             }
-            let ours = self.note_local(&entry, now);
-            let known = self.setup.swarm.is_connected(&entry.peer) || self.is_reachable(&entry.peer);
-            if ours && !known && dials < most {
+            if !self.setup.swarm.is_connected(&entry.peer) && !self.is_reachable(&entry.peer) {
                 dials += 1;
-                self.dial_local(&entry);
+                self.dial_local(entry);
             }
         }
     }
@@ -246,8 +255,13 @@ impl EventLoop {
     /// Members that nobody has introduced: those who announce our swarm in the DHT.
     fn look_for_members(&mut self, now: Instant) {
         let calm = now.saturating_duration_since(self.setup.started) > MEMBERS_SOON * 10;
+        let known = lock(&self.setup.shared.peers).online() >= MEMBERS_KNOWN;
         let pause = if calm { MEMBERS_CALM } else { MEMBERS_SOON };
+        let young = now.saturating_duration_since(self.setup.started) < MEMBERS_SOON / 2;
         self.next_members = now + pause.mul_f64(rand::rng().random_range(0.5..1.5));
+        if young && known {
+            return;
+        }
         if self.dht_ready().is_err() {
             self.next_members = now + Duration::from_secs(1);
             return;

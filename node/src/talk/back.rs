@@ -89,8 +89,11 @@ impl Talk {
             trace: talk.trace.clone(),
             body,
         };
-        let published = node.publish(draft).await.map_err(|error| HandlerError::new(error.to_string()))?;
-        if !node.is_connected(&talk.author) {
+        let straight = node.is_connected(&talk.author);
+        let later = if straight { spread(&node) } else { Duration::ZERO };
+        let published = node.publish_later(draft, later).await;
+        let published = published.map_err(|error| HandlerError::new(error.to_string()))?;
+        if !straight {
             return Ok(());
         }
         // Beside the handler, which need not wait for a round trip; the author hears a feed in its order.
@@ -105,6 +108,22 @@ impl Talk {
         Ok(())
     }
 }
+
+/// Answers of a large swarm all come at once, and gossip brings each of them to everybody: the asker, who gets them
+/// straight, should not have to wait for that. Nothing for 32 members, a second for a hundred.
+fn spread(node: &Node) -> Duration {
+    let members = node.peers().len();
+    if members <= SMALL {
+        return Duration::ZERO;
+    }
+    let most = Duration::from_secs_f64(members as f64 / GOSSIPED_PER_SECOND).min(GOSSIP_LATER);
+    most.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+/// See [`spread`].
+const SMALL: usize = 32;
+const GOSSIPED_PER_SECOND: f64 = 100.0;
+const GOSSIP_LATER: Duration = Duration::from_secs(2);
 
 /// For the first look around of a node that lives for one command.
 const LOOK: Duration = Duration::from_secs(3);

@@ -37,13 +37,20 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         Self { interval, enough, items: HashMap::new() }
     }
 
-    /// Announces `key` as soon as somebody is there to hear it. False when there are too many.
+    /// Announces `key` as soon as somebody is there to hear it, unless it is announced already. False when there are too
+    /// many.
     pub(super) fn add(&mut self, key: K) -> bool {
         if self.items.len() >= MAX_OWN && !self.items.contains_key(&key) {
             return false;
         }
-        self.items.insert(key, Item { done: None, reach: 0, running: false });
+        self.items.entry(key).or_insert(Item { done: None, reach: 0, running: false });
         true
+    }
+
+    /// The same for what has changed: it is announced again.
+    pub(super) fn renew(&mut self, key: K) -> bool {
+        self.items.remove(&key);
+        self.add(key)
     }
 
     pub(super) fn remove(&mut self, key: &K) {

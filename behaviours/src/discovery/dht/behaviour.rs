@@ -162,7 +162,7 @@ impl Behaviour {
     pub(crate) fn carry_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {
         let (value, _) = Value::open(raw.clone())?;
         let key = RecordKey::new(&value::key(&value.owner, &value.name));
-        if !self.announce.add(Own::Value(key.clone())) {
+        if !self.announce.renew(Own::Value(key.clone())) {
             return Err(PutError::TooMany);
         }
         let mut record = kad::Record::new(key.clone(), raw.to_vec());
@@ -291,6 +291,18 @@ impl Behaviour {
     }
 }
 
+impl Behaviour {
+    /// libp2p-kad looks up every bucket whenever a peer enters a small table, and offers no switch: hundreds of requests
+    /// for a node that joins a hundred others. `refresh` looks around instead.
+    fn end_bootstraps(&mut self) {
+        for mut query in self.kad.iter_queries_mut() {
+            if matches!(query.info(), kad::QueryInfo::Bootstrap { .. }) {
+                query.finish();
+            }
+        }
+    }
+}
+
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<kad::Behaviour<Store>>;
     type ToSwarm = Output;
@@ -349,6 +361,7 @@ impl NetworkBehaviour for Behaviour {
                 return Poll::Ready(ToSwarm::GenerateEvent(event));
             }
             self.start_due();
+            self.end_bootstraps();
             match self.kad.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_kad(event),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),

@@ -1,0 +1,41 @@
+//! How a program tests its own nodes: each test in a process of its own.
+
+use std::time::Duration;
+
+use p2pnode::{Context, Endpoint};
+use p2pnode_simulator::{Sim, SimError};
+
+/// Two halves that were apart for a minute hear each other again.
+#[test]
+fn a_partition_heals() {
+    let outcome = Sim::builder().seed(11).run(|sim| async move {
+        let nodes = sim
+            .nodes(12, |_, builder| {
+                builder.endpoint(Endpoint::new("note"), |_: Context, (_,): (u32,)| async { Ok(()) })
+            })
+            .await?;
+        let seen = |index: usize, other: usize| {
+            let peer = nodes[other].peer_id();
+            nodes[index].node().is_ok_and(|node| node.peers().iter().any(|p| p.id == peer))
+        };
+        sim.eventually(Duration::from_secs(30), "the last knows the first", || seen(11, 0)).await?;
+        let fault = sim.partition(&[&nodes[..6], &nodes[6..]]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        fault.heal();
+        let (speaker, listener) = (nodes[1].node()?, nodes[10].node()?);
+        let mut heard = listener.subscribe("it.is.over").expect("a subject");
+        let began = sim.elapsed();
+        let came = async {
+            loop {
+                speaker.emit("it.is.over", &1).await.expect("sent");
+                let next = futures::StreamExt::next(&mut heard);
+                if tokio::time::timeout(Duration::from_secs(1), next).await.is_ok() {
+                    return sim.elapsed() - began;
+                }
+            }
+        };
+        let took = tokio::time::timeout(Duration::from_secs(30), came).await;
+        Ok::<_, SimError>(took.is_ok())
+    });
+    assert!(outcome.expect("a thread").expect("a simulation"), "within 30 s");
+}
