@@ -43,7 +43,14 @@ impl Pair {
         let builder = builder.ask_dyn(Arc::new(Answers(program.clone())));
         let serving = builder.endpoint_dyn(Endpoint::new("run"), Arc::new(Serves(program))).start().await.unwrap();
         let asking = Node::builder(presets::Command).mdns(false).paths(paths).swarm("t").name("asking").start().await;
-        Self { folder, serving, asking: asking.unwrap() }
+        let asking = asking.unwrap();
+        // Programs are told the caller's name: whoever calls must have introduced itself.
+        let knows = |node: &Node, name: &'static str| {
+            let node = node.clone();
+            async move { node.wait_until(Duration::from_secs(10), |peers| peers.iter().any(|p| p.name == name)).await }
+        };
+        assert!(knows(&asking, "serving").await && knows(&serving, "asking").await);
+        Self { folder, serving, asking }
     }
 
     /// What comes back, in words, with when it came.
