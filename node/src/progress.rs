@@ -96,7 +96,9 @@ impl Progress {
     pub(crate) fn settled(&self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.started);
         let waiting = |s: &Bootstrap| matches!(s, Bootstrap::Trying | Bootstrap::Connected(_));
-        if elapsed < LOCAL_WAIT && !self.local.is_empty() {
+        // A node of this host that was not reached at once, under load, is dialled again.
+        let missed = self.members == 0 && self.local_found > 0;
+        if elapsed < LOCAL_WAIT && (missed || !self.local.is_empty()) {
             return false;
         }
         if elapsed < BOOTSTRAP_WAIT && self.bootstrap.values().any(waiting) {

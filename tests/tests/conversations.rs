@@ -130,6 +130,20 @@ fn served_programs_emitted_events_and_what_a_watcher_sees() {
     watching.wait_for("\"result\":\"HELLO\"", SOON);
     assert!(!watching.said().contains("\"kind\":\"left\""), "one-command nodes are folded: {}", watching.said());
     home.run(&["broadcast", "garden", "--endpoint", "nothing", "--replies", "1", "--wait", "300ms"]).exits(9);
+    let count = Node::start(
+        home.command(
+            ["--no-mdns", "serve", "count", "--stream", "--port", &free_port().to_string()]
+                .into_iter()
+                .chain(swarm)
+                .chain(["--", "sh", "-c", "for n in 1 2 3; do echo $n; sleep 0.05; done"]),
+        ),
+    )
+    .ready();
+    home.run(&["call", "cap:count", "count"]).exits(0).says("[1,2,3]");
+    let told = home.run(&["--json", "broadcast", "garden", "--endpoint", "count", "--replies", "1"]).exits(0);
+    assert_eq!(told.stdout.matches("\"kind\":\"progress\"").count(), 3, "each line is told: {told}");
+    told.says("\"result\":[1,2,3]");
+    drop(count);
     home.run(&["emit", "no subject", "--swarm", "garden"]).exits(2).complains("is no subject");
     home.run(&["emit", "x", "--swarm", "elsewhere"]).exits(6).complains("nobody in swarm");
     drop(shout);

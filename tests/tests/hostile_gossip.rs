@@ -240,63 +240,48 @@ async fn an_old_event_is_not_told_again_after_a_restart() {
     assert_eq!(scene.told("is.old"), (0, 1));
 }
 
+impl Scene {
+    /// Six seconds of events, so many a second, in the middle of which an honest one is heard; at most `most` are shown.
+    async fn withstands(mut self, per_second: u32, most: usize, mut next: impl FnMut() -> Bytes + Send + 'static) {
+        let attacker = Attacker::connect(self.port).await;
+        let flood = tokio::spawn(async move {
+            let (started, mut sent) = (Instant::now(), 0_u32);
+            while started.elapsed() < FLOOD {
+                for _ in 0..per_second / 100 {
+                    attacker.publish(next()).await;
+                    sent += 1;
+                }
+                let due = Duration::from_secs_f64(f64::from(sent) / f64::from(per_second));
+                tokio::time::sleep_until((started + due).into()).await;
+            }
+            (sent, started.elapsed())
+        });
+        tokio::time::sleep(FLOOD / 3).await;
+        let took = self.is_heard("is.honest", SOON).await;
+        let (sent, lasted) = flood.await.expect("it ends");
+        let (shown, passed) = self.told("is.flood");
+        println!(
+            "measured: of {sent} in {lasted:?} the victim shows {shown}, the one behind it {passed}; an honest event took \
+             {took:?}"
+        );
+        assert!(shown > 0 && shown <= most && passed <= most, "at most {most}");
+        assert!(self.victim.is_alive() && self.other.is_alive());
+    }
+}
+
+/// How long a flood lasts.
+const FLOOD: Duration = Duration::from_secs(6);
+
 /// One program with many keys: it counts as one neighbour that brings strangers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_strangers_leaves_room_for_members() {
-    let mut scene = Scene::new().await;
-    let attacker = Attacker::connect(scene.port).await;
-    let flood = tokio::spawn(async move {
-        let started = Instant::now();
-        let mut sent = 0_u32;
-        while started.elapsed() < Duration::from_secs(6) {
-            for _ in 0..20 {
-                attacker.publish(Author::new().sealed("is.flood").into_raw()).await;
-                sent += 1;
-            }
-            // 2,000 a second, each by an author of its own.
-            tokio::time::sleep_until((started + Duration::from_millis(u64::from(sent) / 2)).into()).await;
-        }
-        (sent, started.elapsed())
-    });
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let took = scene.is_heard("is.honest", SOON).await;
-    let (sent, lasted) = flood.await.expect("it ends");
-    let (shown, passed) = scene.told("is.flood");
-    println!(
-        "measured: of {sent} by as many authors in {lasted:?} the victim shows {shown}, the one behind it {passed}; an \
-         honest event took {took:?}"
-    );
-    let most = 1_000 + 100 * usize::try_from(lasted.as_secs() + 2).expect("seconds");
-    assert!(shown > 0 && shown <= most && passed <= most, "at most {most}");
-    assert!(scene.victim.is_alive() && scene.other.is_alive());
+    let next = || Author::new().sealed("is.flood").into_raw();
+    Scene::new().await.withstands(2_000, 1_000 + 100 * 8, next).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_does_not_drown_the_others() {
-    let mut scene = Scene::new().await;
-    let attacker = Attacker::connect(scene.port).await;
     let mut author = Author::new();
-    let flood = tokio::spawn(async move {
-        let started = Instant::now();
-        let mut sent = 0_u32;
-        while started.elapsed() < Duration::from_secs(6) {
-            for _ in 0..50 {
-                attacker.publish(author.sealed("is.flood").into_raw()).await;
-                sent += 1;
-            }
-            // 5,000 a second.
-            tokio::time::sleep_until((started + Duration::from_millis(u64::from(sent) / 5)).into()).await;
-        }
-        (sent, started.elapsed())
-    });
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let took = scene.is_heard("is.honest", SOON).await;
-    let (sent, lasted) = flood.await.expect("it ends");
-    let (shown, passed) = scene.told("is.flood");
-    println!(
-        "measured: of {sent} in {lasted:?} the victim shows {shown}, the one behind it {passed}; an honest event took {took:?}"
-    );
-    let most = 100 + 20 * usize::try_from(lasted.as_secs()).expect("seconds") + 40;
-    assert!(shown > 0 && shown <= most && passed <= most, "at most {most}");
-    assert!(scene.victim.is_alive() && scene.other.is_alive());
+    let next = move || author.sealed("is.flood").into_raw();
+    Scene::new().await.withstands(5_000, 100 + 20 * 6 + 40, next).await;
 }

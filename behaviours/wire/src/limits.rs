@@ -47,7 +47,7 @@ bounds! {
     CARD_MAX: usize = 16 * 1024;
     /// A signed message.
     MAIL_MAX: usize = 1024 * 1024;
-    /// A signed event.
+    /// An event, besides the 64 bytes of its signature.
     EVENT_MAX: usize = 64 * 1024;
     /// A signed value in the DHT.
     VALUE_MAX: usize = 4 * 1024;

@@ -117,8 +117,12 @@ pub(crate) struct Serve {
     pub(crate) concurrency: u32,
 
     /// How long one run may take [default: 5m]
-    #[arg(long, value_name = "DUR", value_parser = duration)]
+    #[arg(long = "deadline", alias = "run-limit", value_name = "DUR", value_parser = duration)]
     pub(crate) run_limit: Option<Duration>,
+
+    /// Each line it prints is an item: who asked or broadcast hears it at once, the result is the list of all
+    #[arg(long)]
+    pub(crate) stream: bool,
 
     /// JSON Schema of the arguments, for `call --list` and for callers that are language models
     #[arg(long, value_name = "FILE")]
@@ -129,7 +133,7 @@ pub(crate) struct Serve {
     pub(crate) describe: Option<String>,
 
     /// Not listed: who knows the name may call it
-    #[arg(long)]
+    #[arg(long = "unlisted")]
     pub(crate) private: bool,
 
     /// Pass this variable of the environment on to the program (repeatable)

@@ -25,6 +25,8 @@ pub(crate) struct Single {
     pub(crate) concurrency: usize,
     /// How long one may take.
     pub(crate) run_limit: Option<std::time::Duration>,
+    /// Each line is an item.
+    pub(crate) stream: bool,
     /// JSON Schema of its arguments.
     pub(crate) schema: Option<serde_json::Value>,
     /// For people.

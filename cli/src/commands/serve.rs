@@ -22,6 +22,7 @@ pub(super) async fn run(ctx: &Ctx, args: Serve) -> Result<u8, CliError> {
         command: args.command,
         concurrency: args.concurrency as usize,
         run_limit: args.run_limit,
+        stream: args.stream,
         schema: schema.transpose()?,
         describe: args.describe,
         private: args.private,

@@ -161,7 +161,7 @@ fn single_program(single: &Single) -> Result<(Endpoint, Arc<Program>), CliError>
     let slots = Arc::new(Semaphore::new(single.concurrency));
     let option = format!("serve {}", single.endpoint);
     let program = Program::new(&option, single.command.clone(), slots)?;
-    let program = program.env_allow(&single.env_allow).run_limit(single.run_limit);
+    let program = program.env_allow(&single.env_allow).run_limit(single.run_limit).stream(single.stream);
     let describe = single.describe.clone().unwrap_or_else(|| format!("Runs {}", program.name()));
     let mut endpoint = Endpoint::new(&single.endpoint).describe(describe);
     if let Some(schema) = &single.schema {

@@ -29,9 +29,10 @@ impl DynHandler for Serves {
         async move {
             let stdin = input::stdin(&args.positional()?, &args.named()?);
             let deadline = Some(Instant::from_std(cx.deadline));
+            let stream = program.stream;
             let mut run = program.start(Job { stdin, variables: of_call(&cx), deadline });
             if cx.is_broadcast() {
-                let value = value(follow(&Audience::Broadcast(&cx), run).await)?;
+                let value = value(follow(&Audience::Broadcast(&cx), run).await, stream)?;
                 cx.ack().await?;
                 return Ok(msgpack::encode(&value).into());
             }
@@ -41,7 +42,7 @@ impl DynHandler for Serves {
                 ended = run.end.reached() => ended,
                 () = cx.cancelled() => run.end.hurry().await,
             };
-            Ok(msgpack::encode(&value(ended)?).into())
+            Ok(msgpack::encode(&value(ended, stream)?).into())
         }
         .boxed()
     }
@@ -54,9 +55,9 @@ pub(crate) struct Answers(pub(crate) Arc<Program>);
 impl AskHandler for Answers {
     fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>> {
         let job = Job { stdin: input::question(task, &cx.context), variables: of_ask(&cx), deadline: None };
-        let run = self.0.start(job);
+        let (run, stream) = (self.0.start(job), self.0.stream);
         async move {
-            let value = value(follow(&Audience::Ask(&cx), run).await)?;
+            let value = value(follow(&Audience::Ask(&cx), run).await, stream)?;
             // Before the reply; never before a decline.
             cx.ack().await?;
             Ok(value)
@@ -127,8 +128,9 @@ async fn at(moment: Option<Instant>) {
 }
 
 /// The result, or what the caller is told instead.
-fn value(ended: Ended) -> Result<Value, HandlerError> {
+fn value(ended: Ended, stream: bool) -> Result<Value, HandlerError> {
     Err(match ended {
+        Ended::Done(stdout) if stream => return Ok(input::items(&stdout)),
         Ended::Done(stdout) => return Ok(input::result(stdout)),
         Ended::Declined => HandlerError::decline(),
         Ended::Failed(how, stderr) => HandlerError::code(ErrorCode::HandlerFailed, failure(&how, &stderr)),

@@ -56,6 +56,12 @@ pub(crate) fn result(stdout: Vec<u8>) -> Value {
     }
 }
 
+/// What was printed, as a list: each line a value of its own.
+pub(crate) fn items(stdout: &[u8]) -> Value {
+    let lines = stdout.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    Value::Array(lines.map(|line| result(line.to_vec())).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

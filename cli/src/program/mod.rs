@@ -81,6 +81,8 @@ pub(crate) struct Program {
     slots: Arc<Semaphore>,
     /// Variables it sees besides the usual ones.
     env_allow: Vec<String>,
+    /// Each line it prints is an item.
+    stream: bool,
 }
 
 impl Program {
@@ -102,12 +104,18 @@ impl Program {
         if find(name, env::var_os("PATH").as_deref()).is_none() {
             return Err(missing(option, name));
         }
-        Ok(Self { argv, limits: Limits::default(), slots, env_allow: Vec::new() })
+        Ok(Self { argv, limits: Limits::default(), slots, env_allow: Vec::new(), stream: false })
     }
 
     /// Lets it see these variables too.
     pub(crate) fn env_allow(mut self, names: &[String]) -> Self {
         self.env_allow = names.to_vec();
+        self
+    }
+
+    /// Each line it prints is an item: told at once, and a list in the end.
+    pub(crate) fn stream(mut self, on: bool) -> Self {
+        self.stream = on;
         self
     }
 

@@ -23,6 +23,21 @@ pub(super) async fn all(pipe: impl AsyncRead + Unpin, most: usize) -> Option<Vec
     (kept.len() <= most).then_some(kept)
 }
 
+/// The same, and sends every line as it comes.
+pub(super) async fn tee(mut pipe: impl AsyncRead + Unpin, most: usize, to: mpsc::Sender<String>) -> Option<Vec<u8>> {
+    let (mut kept, mut line) = (Vec::new(), Vec::new());
+    let mut chunk = [0; 4 * 1024];
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        kept.extend_from_slice(&chunk[..count]);
+        if kept.len() > most {
+            return None;
+        }
+        split(&chunk[..count], &mut line, &to).await;
+    }
+    send(&mut line, &to).await;
+    Some(kept)
+}
+
 /// Reads to the end and keeps the last `most` bytes.
 pub(super) async fn tail(mut pipe: impl AsyncRead + Unpin, most: usize) -> Vec<u8> {
     let mut kept = Vec::new();
@@ -42,15 +57,20 @@ pub(super) async fn lines(mut pipe: impl AsyncRead + Unpin, to: mpsc::Sender<Str
     let mut line = Vec::new();
     let mut chunk = [0; 1024];
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-        for byte in &chunk[..count] {
-            match *byte {
-                b'\n' => send(&mut line, &to).await,
-                byte if line.len() < LINE => line.push(byte),
-                _ => {}
-            }
-        }
+        split(&chunk[..count], &mut line, &to).await;
     }
     send(&mut line, &to).await;
+}
+
+/// Sends the lines that `bytes` complete; `line` is the one begun.
+async fn split(bytes: &[u8], line: &mut Vec<u8>, to: &mpsc::Sender<String>) {
+    for byte in bytes {
+        match *byte {
+            b'\n' => send(line, to).await,
+            byte if line.len() < LINE => line.push(byte),
+            _ => {}
+        }
+    }
 }
 
 async fn send(line: &mut Vec<u8>, to: &mpsc::Sender<String>) {

@@ -108,7 +108,7 @@ impl Program {
             Err(error) => return Ended::NotStarted(self.why_not(&error)),
         };
         let _ = started.send(());
-        let streams = Streams::open(pipes, job.stdin, lines, &self.limits);
+        let streams = Streams::open(pipes, job.stdin, lines, &self.limits, self.stream);
         supervise(child, streams, deadline, cancelled, &self.limits).await
     }
 
@@ -126,9 +126,16 @@ struct Streams {
 }
 
 impl Streams {
-    fn open(pipes: Pipes, stdin: Vec<u8>, lines: mpsc::Sender<String>, limits: &Limits) -> Self {
+    fn open(pipes: Pipes, stdin: Vec<u8>, lines: mpsc::Sender<String>, limits: &Limits, stream: bool) -> Self {
+        let items = stream.then(|| lines.clone());
+        let output = limits.output;
         Self {
-            stdout: tokio::spawn(pump::all(pipes.stdout, limits.output)),
+            stdout: tokio::spawn(async move {
+                match items {
+                    Some(items) => pump::tee(pipes.stdout, output, items).await,
+                    None => pump::all(pipes.stdout, output).await,
+                }
+            }),
             stderr: tokio::spawn(pump::tail(pipes.stderr, limits.stderr)),
             lines: tokio::spawn(pump::lines(pipes.progress, lines)),
             stdin: tokio::spawn(pump::feed(pipes.stdin, stdin)),

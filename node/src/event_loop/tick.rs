@@ -21,7 +21,7 @@ use crate::{
 
 /// Nodes of this host are looked for so often; a newcomer looks at once, so this only repairs.
 const SCAN_EVERY: Duration = Duration::from_secs(5);
-const COMMAND_SCAN: Duration = Duration::from_secs(1);
+const COMMAND_SCAN: Duration = Duration::from_millis(500);
 
 /// Nodes of this host dialled at once: the rest is introduced by these.
 const SCAN_DIALS: usize = 25;

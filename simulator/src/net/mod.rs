@@ -1,7 +1,9 @@
 //! The modelled network: hosts, the ways between them, and what goes wrong on purpose.
 
 mod fault;
+mod frames;
 mod gossip;
+mod kad;
 mod model;
 mod muxer;
 mod pipe;
@@ -121,6 +123,8 @@ struct Inner {
     links: Vec<Weak<muxer::Link>>,
     protocols: Vec<(String, Traffic)>,
     gossip: HashMap<u64, Heard>,
+    /// Look-ups that are followed, by host and key.
+    lookups: BTreeMap<(usize, Vec<u8>), kad::Track>,
     log: Log,
 }
 
@@ -190,6 +194,7 @@ impl Net {
             links: Vec::new(),
             protocols: Vec::new(),
             gossip: HashMap::new(),
+            lookups: BTreeMap::new(),
             log,
         };
         let wheel = Arc::<Wheel>::default();
@@ -368,6 +373,34 @@ impl Net {
         // Who sends it without having got it is its author, or has it otherwise.
         let hops = heard.first.entry(from).or_insert(First { hops: 0 }).hops + 1;
         heard.first.entry(to).or_insert(First { hops });
+    }
+
+    /// Follows the look-up of `peer` by `host` from now on.
+    pub fn follow_lookup(&self, host: usize, peer: &PeerId) {
+        self.lock().lookups.insert((host, peer.to_bytes()), kad::Track::default());
+    }
+
+    /// How many steps it took to hear of the peer, 1 if it was known before, and how many requests were made; ends the
+    /// following. With [`Fidelity::Direct`] only.
+    pub fn lookup_followed(&self, host: usize, peer: &PeerId) -> Option<(Option<u32>, u32)> {
+        let track = self.lock().lookups.remove(&(host, peer.to_bytes()))?;
+        Some(track.result(peer))
+    }
+
+    fn looked_up(&self, by: usize, at: usize, key: &[u8]) {
+        let mut inner = self.lock();
+        let Some(peer) = inner.hosts.get(at).map(|host| host.peer) else { return };
+        if let Some(track) = inner.lookups.get_mut(&(by, key.to_vec())) {
+            track.asked(peer);
+        }
+    }
+
+    fn told_of(&self, by: usize, at: usize, key: &[u8], peers: &[PeerId]) {
+        let mut inner = self.lock();
+        let Some(peer) = inner.hosts.get(at).map(|host| host.peer) else { return };
+        if let Some(track) = inner.lookups.get_mut(&(by, key.to_vec())) {
+            track.told(&peer, peers);
+        }
     }
 
     /// Forgets what gossip did so far.

@@ -1,20 +1,38 @@
-//! Which protocol a substream speaks, read from its first bytes as they pass (multistream-select).
+//! Which protocol a substream speaks, read from its first bytes as they pass (multistream-select), and what of it is
+//! counted.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Net, gossip::Frames};
+use super::{Net, frames::Frames, gossip, kad};
 
 /// Bytes looked at: two lines of multistream-select with a protocol name of ordinary length.
 const MAX: usize = 256;
 
 const HEADER: &[u8] = b"\x13/multistream/1.0.0\n";
 
+/// Protocols whose messages are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gossip,
+    Kad,
+    Other,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Side {
+    head: Vec<u8>,
+    kind: Option<Kind>,
+    frames: Frames,
+}
+
 #[derive(Default)]
 struct State {
-    head: Vec<u8>,
     protocol: Option<usize>,
-    /// Of a substream that carries gossip.
-    frames: Option<Frames>,
+    /// By who opened it, and the other.
+    sides: [Side; 2],
+    /// The key that is looked up on it.
+    key: Option<Vec<u8>>,
 }
 
 /// Shared by both directions of a substream.
@@ -44,32 +62,56 @@ impl Sniffer {
             net.count(from, to, "muxed", bytes.len());
             return;
         }
-        let mut state = self.lock();
+        let opens = from == self.opener;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let side = &mut state.sides[usize::from(!opens)];
         let mut rest = bytes;
-        if state.protocol.is_none() && from == self.opener {
-            let before = state.head.len();
+        if side.kind.is_none() {
+            let before = side.head.len();
             let room = MAX.saturating_sub(before);
-            state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            if let Some((name, len)) = protocol(&state.head).map(|(name, len)| (name.to_owned(), len)) {
-                state.frames = name.starts_with("/meshsub/").then(Frames::default);
-                state.protocol = Some(net.protocol(&name));
+            side.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            rest = &[];
+            if let Some((name, len)) = protocol(&side.head) {
+                side.kind = Some(kind(name));
+                if opens {
+                    state.protocol = Some(net.protocol(name));
+                }
                 rest = &bytes[len.saturating_sub(before).min(bytes.len())..];
-            } else {
-                rest = &[];
             }
         }
         match state.protocol {
             Some(protocol) => net.count_as(from, to, protocol, bytes.len()),
             None => net.count(from, to, "negotiation", bytes.len()),
         }
-        // gossipsub sends in the direction in which it opens.
-        if from == self.opener
-            && let Some(frames) = &mut state.frames
-        {
-            for id in frames.feed(rest) {
-                net.gossiped(from, to, id);
-            }
+        let key = &mut state.key;
+        match side.kind {
+            // gossipsub sends in the direction in which it opens.
+            Some(Kind::Gossip) if opens => side.frames.feed(rest, |frame| {
+                for id in gossip::messages(frame) {
+                    net.gossiped(from, to, id);
+                }
+            }),
+            Some(Kind::Kad) => side.frames.feed(rest, |frame| match (kad::read(frame, opens), &key) {
+                (Some(kad::Said::Question(question)), _) => {
+                    net.looked_up(from, to, &question);
+                    *key = Some(question);
+                }
+                (Some(kad::Said::Answer(peers)), Some(key)) => net.told_of(to, from, key, &peers),
+                _ => {}
+            }),
+            _ => {}
         }
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    if name.starts_with("/meshsub/") {
+        Kind::Gossip
+    } else if name.contains("/kad/") {
+        Kind::Kad
+    } else {
+        Kind::Other
     }
 }
 

@@ -637,7 +637,8 @@ async fn work(shared: Shared, workload: Workload, roles: Vec<String>, mut chance
                 tasks.spawn(async move { ask(shared, index).await });
             }
             Workload::Lookup { .. } => {
-                let Some(target) = shared.pick(&mut chance, None) else { continue };
+                let other = shared.pick(&mut chance, None).filter(|target| *target != index);
+                let Some(target) = other else { continue };
                 tasks.spawn(async move { lookup(shared, index, target).await });
             }
             Workload::Search { capability, .. } => {
@@ -688,14 +689,21 @@ async fn ask(shared: Shared, index: usize) {
 async fn lookup(shared: Shared, index: usize, target: usize) {
     let Ok(node) = shared.node(index).node() else { return };
     let wanted = shared.node(target).peer_id();
+    let host = shared.node(index).host();
+    shared.sim.net().follow_lookup(host, &wanted);
     let began = shared.sim.elapsed();
     shared.tally(|tally| tally.lookups += 1);
     let found = tokio::time::timeout(LOOKUP, node.dht().lookup(wanted)).await;
-    let found = matches!(found, Ok(Ok(peers)) if peers.iter().any(|(peer, _)| *peer == wanted) || target == index);
+    let found = matches!(found, Ok(Ok(peers)) if peers.iter().any(|(peer, _)| *peer == wanted));
     let took = ms(shared.sim.elapsed().saturating_sub(began));
+    let followed = shared.sim.net().lookup_followed(host, &wanted);
     shared.tally(|tally| {
         tally.lookups_found += u64::from(found);
         tally.metrics.sample("dht.lookup_ms", took);
+        if let Some((hops, requests)) = followed.filter(|(_, requests)| *requests > 0) {
+            tally.metrics.sample("dht.lookup_requests", f64::from(requests));
+            hops.into_iter().for_each(|hops| tally.metrics.sample("dht.lookup_hops", f64::from(hops)));
+        }
     });
 }
 
