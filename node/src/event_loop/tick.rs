@@ -119,8 +119,11 @@ impl EventLoop {
         names.iter().any(|name| self.setup.swarms.iter().any(|(_, own)| own == name))
     }
 
+    /// By one address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
+    /// may take the places of the one that is kept.
     fn dial_local(&mut self, entry: &Entry) {
-        for addr in &entry.addresses {
+        let is_tcp = |addr: &&Multiaddr| addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+        if let Some(addr) = entry.addresses.iter().find(is_tcp).or(entry.addresses.first()) {
             let addr = loopback(addr);
             self.setup.rules.trust(&addr);
             self.behaviour().upkeep.learn(entry.peer, &addr, Source::Local, None);
