@@ -7,6 +7,7 @@ use libp2p::{
     noise, yamux,
 };
 use p2pnode::BoxedTransport;
+use p2pnode_behaviours::upkeep::Orderly;
 
 /// libp2p's memory transport with the real noise and yamux on top.
 pub fn memory(keypair: &Keypair) -> BoxedTransport {
@@ -14,7 +15,7 @@ pub fn memory(keypair: &Keypair) -> BoxedTransport {
     MemoryTransport::default()
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux::Config::default())
+        .multiplex(Orderly(yamux::Config::default()))
         .timeout(Duration::from_secs(10))
         .boxed()
 }

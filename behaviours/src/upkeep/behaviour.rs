@@ -26,6 +26,7 @@ use super::{
     failure::{describe, innermost},
     hold::{Hold, Holds},
     manager::Manager,
+    orderly::PeerClosed,
     parts::{Part, Parts},
     state::State,
     twin::Twins,
@@ -191,6 +192,7 @@ impl Behaviour {
             None if silent => Cause::Silent,
             None => Cause::Local,
             Some(ConnectionError::KeepAliveTimeout) => Cause::Idle,
+            Some(ConnectionError::IO(error)) if PeerClosed::caused(error) => Cause::Peer,
             Some(ConnectionError::IO(error)) => Cause::Error(innermost(error)),
         };
         self.emit(Event::Disconnected {

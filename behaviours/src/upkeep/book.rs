@@ -237,7 +237,8 @@ impl Entry {
 }
 
 /// `addr` without the final `/p2p/<peer>`; none if it names another peer or exceeds any sensible length.
-fn bare(addr: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
+/// `addr` without the peer id at its end. None if it is of somebody else, or too long to be remembered.
+pub(crate) fn bare(addr: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
     /// Bytes: a relayed address with two peer ids and a name has about 160.
     const MAX_LEN: usize = 256;
     if addr.len() > MAX_LEN {

@@ -77,6 +77,9 @@ pub enum Cause {
     Local,
     /// The peer did not answer pings any more.
     Silent,
-    /// The peer closed it, or the network did.
+    /// The peer closed it in order: nobody on its side needed it. Known where the multiplexer tells, see
+    /// [`Orderly`](super::Orderly).
+    Peer,
+    /// It broke: the peer's process ended, or the network did.
     Error(String),
 }

@@ -1,7 +1,8 @@
 //! Connections: who may connect and how many, how long connections live, where peers are, which addresses are dialled.
 //!
 //! Below it, the transport needs a [`Gate`] with the same [`AddressRules`], and a [`Door`] for inbound handshakes: a
-//! behaviour sees a connection before its handshake and after it, and cannot end one that hangs in it.
+//! behaviour sees a connection before its handshake and after it, and cannot end one that hangs in it. A [`Pace`] spares
+//! the peers we dial most of their handshakes; [`Orderly`] around yamux tells a farewell from a failure.
 //!
 //! Limits are counted here and not by `libp2p-connection-limits`, which knows no strangers and members, and (0.7) keeps
 //! an entry for ever for every peer that was ever connected.
@@ -18,6 +19,8 @@ mod hold;
 mod host;
 mod manager;
 pub(crate) mod meter;
+mod orderly;
+mod pace;
 mod parts;
 mod quiet;
 mod range;
@@ -35,5 +38,7 @@ pub use event::{Cause, Event};
 pub(crate) use failure::describe;
 pub use gate::{Gate, GateError};
 pub use hold::{Hold, Holds};
+pub use orderly::{Muxer, Orderly, OrderlyMuxer, PeerClosed, Sniffed};
+pub use pace::Pace;
 pub use quiet::Quiet;
 pub use state::Refused;

@@ -28,9 +28,6 @@ const SMALL_SWARM: usize = 24;
 /// being made; the rest is found when needed. Gossip takes six of them, and others connect to this node as well.
 const ENOUGH_CONNECTIONS: usize = 16;
 
-/// Above this many, connections that nobody uses are not held.
-const STEADY_CONNECTIONS: usize = 32;
-
 /// A connection with a member stays so long after it was greeted, used or not.
 const MEMBER_HOLD: Duration = Duration::from_secs(60);
 
@@ -86,7 +83,7 @@ impl EventLoop {
                 self.count_peers();
             }
             upkeep::Event::Disconnected { peer, connection, cause, last } => {
-                let broken = !matches!(cause, Cause::Idle | Cause::Local);
+                let broken = !matches!(cause, Cause::Idle | Cause::Local | Cause::Peer);
                 let change = lock(&self.setup.shared.peers).disconnected(&peer, connection, broken, now);
                 if matches!(change, Some(Change::Suspect(_))) {
                     self.behaviour().discovery.member_lost();
@@ -134,11 +131,11 @@ impl EventLoop {
                 let card = card.map(|member| (member.card, member.signed));
                 self.learn_card(peer, card.as_ref().map(|(card, _)| card));
                 let change = lock(&self.setup.shared.peers).greeted(peer, &shared, card, &agent, ephemeral, now);
-                let connections = self.setup.swarm.network_info().num_peers();
                 if !shared.is_empty() {
+                    let needed = self.setup.swarm.network_info().num_peers() <= ENOUGH_CONNECTIONS.max(SMALL_SWARM);
                     let upkeep = &mut self.behaviour().upkeep;
                     upkeep.member(peer);
-                    if connections <= STEADY_CONNECTIONS {
+                    if needed {
                         upkeep.keep_member(&peer, MEMBER_HOLD);
                     }
                     self.known_to_gossip(&peer, true);
@@ -191,7 +188,7 @@ impl EventLoop {
                 continue;
             }
             lock(&self.setup.shared.progress).introduced(member.peer);
-            self.dial(member.peer);
+            self.dial(member.peer, "introduced");
         }
     }
 

@@ -12,7 +12,7 @@ use libp2p::{
     identity::Keypair,
     noise, quic, tcp, yamux,
 };
-use p2pnode_behaviours::upkeep::{AddressRules, Door, Gate};
+use p2pnode_behaviours::upkeep::{AddressRules, Door, Gate, Muxer, Orderly, Pace};
 
 /// Dial, TLS or noise, and multiplexer together, when we dial.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -37,14 +37,19 @@ pub(crate) fn build(keypair: &Keypair, rules: &AddressRules, places: usize) -> i
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux)
+        .multiplex(Orderly(yamux))
         .boxed();
     let tcp = TransportTimeout::new(tcp, HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Muxer::new(connection, said_goodbye))))
         .boxed();
     let both = quic.or_transport(tcp).map(|either, _| either.into_inner());
-    Ok(Door::new(Gate::new(both, rules.clone()), places).boxed())
+    Ok(Door::new(Pace::new(Gate::new(both, rules.clone())), places).boxed())
+}
+
+/// An "application close" (RFC 9000 §19.19): a process that dies sends none. libp2p-quic (0.14) hides the type.
+fn said_goodbye(error: &quic::Error) -> bool {
+    matches!(error, quic::Error::Connection(error) if error.to_string().starts_with("closed by peer"))
 }
 
 fn quic_config(keypair: &Keypair) -> quic::Config {
@@ -54,4 +59,91 @@ fn quic_config(keypair: &Keypair) -> quic::Config {
     config.max_stream_data = QUIC_STREAM_WINDOW;
     config.max_connection_data = QUIC_CONNECTION_WINDOW;
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use libp2p::{
+        Multiaddr, Swarm,
+        multiaddr::Protocol,
+        swarm::{self, ConnectionError, SwarmEvent, dummy},
+    };
+    use p2pnode_behaviours::upkeep::PeerClosed;
+    use tokio::{
+        io::copy_bidirectional,
+        net::{TcpListener, TcpStream},
+        sync::oneshot,
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn node(idle: Duration) -> Swarm<dummy::Behaviour> {
+        let keypair = Keypair::generate_ed25519();
+        let rules = AddressRules::new();
+        rules.allow_loopback(true);
+        let transport = build(&keypair, &rules, 16).expect("a transport");
+        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(idle);
+        Swarm::new(transport, dummy::Behaviour, keypair.public().to_peer_id(), config)
+    }
+
+    /// Carries one TCP connection to `target` until it is told to stop, as a cable does.
+    async fn cable(target: Multiaddr, cut: oneshot::Receiver<()>) -> Multiaddr {
+        let port = target.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let own = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (mut near, _) = listener.accept().await.expect("a connection");
+            let mut far = TcpStream::connect(("127.0.0.1", port.expect("TCP"))).await.expect("reached");
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                _ = cut => {}
+            }
+        });
+        Multiaddr::empty().with(Protocol::Ip4([127, 0, 0, 1].into())).with(Protocol::Tcp(own))
+    }
+
+    /// Connects two nodes, of which the second lets the connection go or is cut off; how the first sees it.
+    async fn end(listen: &str, cuts: bool) -> Option<ConnectionError> {
+        let mut first = node(LIMIT);
+        let mut second = node(if cuts { LIMIT } else { Duration::from_millis(100) });
+        second.listen_on(listen.parse::<Multiaddr>().expect("an address")).expect("listens");
+        let mut addr = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = second.select_next_some().await {
+                break address;
+            }
+        };
+        let (cut, cable_cut) = oneshot::channel();
+        if cuts {
+            addr = cable(addr, cable_cut).await;
+        }
+        tokio::spawn(async move { while let Some(_event) = second.next().await {} });
+        first.dial(addr).expect("dials");
+        let mut cut = Some(cut);
+        loop {
+            match first.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } if cuts => {
+                    let _ = cut.take().expect("once").send(());
+                }
+                SwarmEvent::ConnectionClosed { cause, .. } => return cause,
+                _ => {}
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_farewell_is_told_from_a_failure() {
+        let ended = |listen, cuts| async move {
+            let cause = tokio::time::timeout(LIMIT, end(listen, cuts)).await.expect("it ends");
+            match cause {
+                Some(ConnectionError::IO(error)) => PeerClosed::caused(&error),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(ended("/ip4/127.0.0.1/tcp/0", false).await, "TCP, idle");
+        assert!(ended("/ip4/127.0.0.1/udp/0/quic-v1", false).await, "QUIC, idle");
+        assert!(!ended("/ip4/127.0.0.1/tcp/0", true).await, "TCP, cut off");
+    }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use p2pnode_behaviours::upkeep::PeerClosed;
 use tokio::time::Instant;
 
 use super::{
@@ -26,6 +27,8 @@ struct Side {
     waiting: VecDeque<(Due, Stream)>,
     /// When this side learns that the connection is over.
     over: Option<Instant>,
+    /// The other side has closed it in order.
+    farewell: bool,
     waker: Option<Waker>,
     gone: bool,
 }
@@ -124,7 +127,7 @@ impl Muxer {
         let mut state = self.link.lock();
         let side = &mut state.sides[self.side];
         if side.over.is_some_and(|at| at <= Instant::now()) {
-            return Err(io::ErrorKind::ConnectionReset.into());
+            return Err(if side.farewell { PeerClosed::error() } else { io::ErrorKind::ConnectionReset.into() });
         }
         side.waker = Some(cx.waker().clone());
         Ok(())
@@ -176,7 +179,13 @@ impl StreamMuxer for Muxer {
 impl Drop for Muxer {
     fn drop(&mut self) {
         let link = &self.link;
-        link.lock().sides[self.side].gone = true;
+        {
+            // A process that dies takes its connections along before its nodes are dropped, see `reset`.
+            let sides = &mut link.lock().sides;
+            sides[self.side].gone = true;
+            let other = &mut sides[1 - self.side];
+            other.farewell = other.over.is_none();
+        }
         let base = link.net.base(link.hosts[0], link.hosts[1]);
         link.over(1 - self.side, link.lanes[self.side].after_last(Instant::now() + base));
         link.uncount();

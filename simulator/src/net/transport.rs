@@ -22,6 +22,7 @@ use libp2p::{
     multiaddr::Protocol,
     noise, plaintext, yamux,
 };
+use p2pnode_behaviours::upkeep::Orderly;
 use tokio::time::Instant;
 
 use super::{
@@ -154,7 +155,7 @@ impl Net {
                 .map(|(_, end), _| stream_of(end))
                 .upgrade(Version::V1Lazy)
                 .authenticate(plaintext::Config::new(keypair))
-                .multiplex(yamux::Config::default())
+                .multiplex(Orderly(yamux::Config::default()))
                 .timeout(DIAL)
                 .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
                 .boxed(),
@@ -162,7 +163,7 @@ impl Net {
                 .map(|(_, end), _| stream_of(end))
                 .upgrade(Version::V1Lazy)
                 .authenticate(noise::Config::new(keypair).expect("an Ed25519 key signs a noise key"))
-                .multiplex(yamux::Config::default())
+                .multiplex(Orderly(yamux::Config::default()))
                 .timeout(DIAL)
                 .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
                 .boxed(),

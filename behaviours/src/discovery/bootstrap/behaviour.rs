@@ -15,6 +15,7 @@ use libp2p_swarm::{
 };
 
 use super::state::State;
+use crate::upkeep::PeerClosed;
 
 /// How a dial of a configured address ended.
 #[derive(Debug)]
@@ -111,7 +112,11 @@ impl NetworkBehaviour for Behaviour {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.connected(event.connection_id, event.peer_id),
             FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
-                let idle = matches!(event.cause, Some(ConnectionError::KeepAliveTimeout));
+                let idle = match event.cause {
+                    Some(ConnectionError::KeepAliveTimeout) => true,
+                    Some(ConnectionError::IO(error)) => PeerClosed::caused(error),
+                    None => false,
+                };
                 self.state.disconnected(&event.peer_id, idle, Instant::now(), &mut rand::rng());
             }
             FromSwarm::DialFailure(event) => self.dial_failed(&event),
