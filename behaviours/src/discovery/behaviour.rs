@@ -37,12 +37,14 @@ impl Behaviour {
         self.bootstrap.addresses()
     }
 
-    /// How many members of our swarms are online: alone, bootstrap tries harder.
+    /// How many members of our swarms are online: alone, bootstrap tries harder, and few are missed sooner.
     pub fn members(&mut self, count: usize) {
         self.bootstrap.members(count);
+        self.dht.members(count);
     }
 
-    /// A member was lost: look around more often for a while, in case half of the network went with it.
+    /// A member was lost. When many are within half a minute, it looks around more often for a while: half of the network
+    /// may have gone with them.
     pub fn member_lost(&mut self) {
         self.dht.member_lost();
     }

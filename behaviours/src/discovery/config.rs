@@ -19,7 +19,8 @@ pub struct Config {
     /// Ask the DHT but do not answer in it: for nodes that live for one command or cannot be reached. Default off.
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub client: bool,
-    /// Requests of one lookup at a time. Default 8: the first record comes in 100 ms instead of 150 ms at 3.
+    /// Requests of one lookup at a time. Default 3, as in the paper: at 8 the first record comes in 100 ms instead of 150, but a
+    /// join dials a fifth more.
     pub parallelism: usize,
     /// Peers that hold each record. Default 8.
     pub replication: usize,
@@ -42,7 +43,7 @@ impl Default for Config {
             mdns_interval: Duration::from_secs(30),
             dht: true,
             client: false,
-            parallelism: 8,
+            parallelism: 3,
             replication: 8,
             query_timeout: Duration::from_secs(10),
             record_ttl: Duration::from_secs(60 * 60),

@@ -28,7 +28,7 @@ impl EventLoop {
         };
         match command {
             Command::Connect { addr, done } => self.connect(addr, done),
-            Command::Dial { peer } => self.dial(peer),
+            Command::Dial { peer } => self.dial(peer, "wanted"),
             Command::Deliver { peer, sealed, done } => self.behaviour().mail.deliver(peer, sealed, done),
             Command::Hold { peer, done } => {
                 let _ = done.send(self.behaviour().upkeep.hold(&peer));
@@ -81,10 +81,11 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn dial(&mut self, peer: PeerId) {
+    pub(super) fn dial(&mut self, peer: PeerId, why: &'static str) {
         if self.setup.swarm.is_connected(&peer) {
             return self.behaviour().hello.greet(peer);
         }
+        tracing::debug!(%peer, why, "dials");
         if let Err(error) = self.setup.swarm.dial(DialOpts::peer_id(peer).build()) {
             // What the Swarm itself refused reaches us as a failed dial too; a dial that is under way is no failure.
             tracing::debug!(%peer, %error, "not dialled");

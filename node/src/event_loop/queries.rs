@@ -182,7 +182,7 @@ impl EventLoop {
             found.iter().filter(|p| **p != own && !peers.is_member(p)).copied().collect()
         };
         for peer in unknown.into_iter().take(MEMBERS_DIALS) {
-            self.dial(peer);
+            self.dial(peer, "announces the swarm");
         }
     }
 }

@@ -85,7 +85,7 @@ impl EventLoop {
         for addr in addrs {
             self.behaviour().upkeep.learn(peer, addr, Source::Card, teller.as_ref());
         }
-        self.dial(peer);
+        self.dial(peer, "asks");
     }
 
     /// Somebody of that swarm has come.

@@ -65,7 +65,7 @@ impl EventLoop {
         }
         let due = lock(&self.setup.shared.peers).due(now, RECHECKS);
         for peer in due {
-            self.dial(peer);
+            self.dial(peer, "unheard of for long");
         }
         if now >= self.next_card || self.generation != self.setup.endpoints.generation() {
             self.sign_card();
@@ -129,7 +129,7 @@ impl EventLoop {
             self.behaviour().upkeep.learn(entry.peer, &addr, Source::Local, None);
         }
         lock(&self.setup.shared.progress).local(entry.peer);
-        self.dial(entry.peer);
+        self.dial(entry.peer, "on this host");
     }
 
     /// How a peer was found, for `swarms`.

@@ -9,8 +9,8 @@ use std::{
 /// Keys and values of our own: a swarm or two, its names, capabilities and their shards, and values of the user.
 pub(super) const MAX_OWN: usize = 64;
 
-/// Announcements under way: each is a lookup of up to 45 requests.
-const MAX_RUNNING: usize = 4;
+/// Announcements under way: each is a lookup of up to 45 requests, most of which dial.
+const MAX_RUNNING: usize = 2;
 
 /// An announcement that reached few peers is repeated when there are more, but not faster than this.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
+    num::NonZeroUsize,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -24,10 +25,13 @@ use super::{
     store::{self, Store},
     table,
 };
-use crate::discovery::Config;
+use crate::{discovery::Config, upkeep::{address::neighbourhood, book}};
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
+/// Peers wanted from a lookup that only looks around: on the way there it meets others. libp2p-kad's default is 20, and
+/// most of them have to be dialled.
+const SOMEWHERE: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// Expired records are removed this often.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -38,12 +42,16 @@ pub struct Behaviour {
     pub(super) client: bool,
     pub(super) kad: kad::Behaviour<Store>,
     pub(super) table: usize,
+    /// Peers wanted from a lookup.
+    replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
+    /// Members of our swarms that are online.
+    pub(super) members: usize,
     /// Our own values, to be announced again. As many as `announce` takes.
     values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
     puts: HashMap<RecordKey, QueryToken>,
-    refresh: Refresh,
+    pub(super) refresh: Refresh,
     /// Ours and the program's: bounded by `MAX_QUERIES` and what `announce` and `refresh` start.
     pub(super) queries: HashMap<QueryId, Query>,
     tokens: u64,
@@ -72,7 +80,9 @@ impl Behaviour {
             client,
             kad,
             table: 0,
+            replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
+            members: 0,
             values: HashMap::new(),
             puts: HashMap::new(),
             refresh: Refresh::new(now),
@@ -94,23 +104,25 @@ impl Behaviour {
         if !self.enabled || peer == self.own {
             return false;
         }
-        let bucket = |peer: &PeerId, own: &PeerId| {
-            let distance = kad::KBucketKey::from(*own).distance(&kad::KBucketKey::from(*peer));
-            distance.ilog2().unwrap_or_default() as usize
-        };
-        let own = self.own;
-        let known: Vec<(usize, PeerId, Multiaddr)> = self
-            .kad
-            .kbuckets()
-            .flat_map(|b| b.iter().map(|e| (*e.node.key.preimage(), e.node.value.first().clone())).collect::<Vec<_>>())
-            .map(|(peer, addr)| (bucket(&peer, &own), peer, addr))
-            .collect();
-        let present = known.iter().any(|(_, known, _)| *known == peer);
-        let others = known.iter().map(|(place, _, addr)| (*place, addr));
-        if !present && !table::fits(&addr, bucket(&peer, &own), others) {
+        if neighbourhood(&addr).is_some() && !self.fits(&peer, &addr) {
             return false;
         }
         !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
+    }
+
+    fn fits(&mut self, peer: &PeerId, addr: &Multiaddr) -> bool {
+        let Some(place) = self.kad.kbucket(*peer).map(|bucket| bucket.range()) else { return false };
+        let mut known = Vec::new();
+        for bucket in self.kad.kbuckets() {
+            let here = bucket.range() == place;
+            for entry in bucket.iter() {
+                if entry.node.key.preimage() == peer {
+                    return true;
+                }
+                known.push((usize::from(here), entry.node.value.first().clone()));
+            }
+        }
+        table::fits(addr, 1, known.iter().map(|(place, addr)| (*place, addr)))
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) {
@@ -144,7 +156,7 @@ impl Behaviour {
     pub(crate) fn lookup(&mut self, peer: PeerId) -> QueryToken {
         let token = self.token();
         if self.has_room(token) {
-            let id = self.kad.get_closest_peers(peer);
+            let id = self.kad.get_n_closest_peers(peer, self.replication);
             self.queries.insert(id, Query::Peer { token, peer });
         }
         token
@@ -196,8 +208,12 @@ impl Behaviour {
         }
     }
 
+    pub(crate) fn members(&mut self, count: usize) {
+        self.members = count;
+    }
+
     pub(crate) fn member_lost(&mut self) {
-        self.refresh.member_lost(Instant::now());
+        self.refresh.member_lost(self.members, Instant::now());
     }
 
     /// Nobody is there to hear of our values: say so; they are announced when somebody comes.
@@ -225,15 +241,21 @@ impl Behaviour {
 
     fn start_due(&mut self) {
         let now = Instant::now();
-        while let Some(own) = self.announce.next(self.table, now) {
+        while self.may_announce(now)
+            && let Some(own) = self.announce.next(self.table, now)
+        {
             self.start_announcing(own);
         }
         if let Some(lookup) = self.refresh.next(now, &mut rand::rng()) {
-            let target = if lookup == Lookup::Own { self.own } else { PeerId::random() };
+            let (target, results) = match lookup {
+                Lookup::Own => (self.own, self.replication),
+                Lookup::Random => (PeerId::random(), SOMEWHERE),
+            };
             // A node that lives for one command looks around once.
             if self.table > 0 && (lookup == Lookup::Own || !self.client) {
-                let id = self.kad.get_closest_peers(target);
-                self.queries.insert(id, Query::Refresh);
+                tracing::debug!(?lookup, "looks around");
+                let id = self.kad.get_n_closest_peers(target, results);
+                self.queries.insert(id, Query::Refresh(lookup));
             }
         }
         if now.duration_since(self.purged) >= PURGE {
@@ -242,7 +264,13 @@ impl Behaviour {
         }
     }
 
+    /// At once if somebody waits for a value to be published.
+    fn may_announce(&self, now: Instant) -> bool {
+        self.refresh.is_settled(now) || !self.puts.is_empty()
+    }
+
     fn start_announcing(&mut self, own: Own) {
+        tracing::debug!(?own, "announces");
         let (started, token) = match &own {
             Own::Key(key) => (self.kad.start_providing(key.clone()), None),
             Own::Value(key) => {
@@ -276,7 +304,8 @@ impl Behaviour {
 
     fn arm(&mut self, cx: &mut Context<'_>) {
         let now = Instant::now();
-        let due = [self.announce.wake_at(self.table, now), self.refresh.wake_at(), Some(self.purged + PURGE)];
+        let announce = self.announce.wake_at(self.table, now).filter(|_| self.may_announce(now));
+        let due = [announce, self.refresh.wake_at(now), Some(self.purged + PURGE)];
         let Some(at) = due.into_iter().flatten().min() else { return };
         if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
             let left = at.saturating_duration_since(now).max(Duration::from_millis(10));
@@ -324,7 +353,10 @@ impl NetworkBehaviour for Behaviour {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)
+        let known = self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)?;
+        // The Swarm (0.48) drops equal addresses before it appends the peer id: one with and one without it would be
+        // dialled twice at once.
+        Ok(known.into_iter().filter_map(|addr| book::bare(&addr, &peer?)).collect())
     }
 
     fn handle_established_outbound_connection(

@@ -7,6 +7,8 @@ use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, RecordKey};
 use p2pnode_wire::value::{Value, ValueError};
 
+use super::refresh::Lookup;
+
 /// Names a lookup; its results carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryToken(pub(super) u64);
@@ -88,7 +90,7 @@ pub(super) enum Query {
         own: Own,
         token: Option<QueryToken>,
     },
-    Refresh,
+    Refresh(Lookup),
 }
 
 impl Query {
@@ -96,7 +98,7 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Refresh => None,
+            Self::Refresh(_) => None,
         }
     }
 }

@@ -7,14 +7,21 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
+/// After the first lookup; then the pauses double.
+const FIRST: Duration = Duration::from_secs(15);
 /// Between lookups when all is well.
 const CALM: Duration = Duration::from_secs(15 * 60);
-/// Between lookups while the network is new to us, or has lost somebody.
+/// Between lookups while the network may be cut.
 const ALERT: Duration = Duration::from_secs(30);
-/// So long after the start.
-const NEW: Duration = Duration::from_secs(300);
-/// So long after a member was lost.
+/// So long after the losses.
 const LOSS: Duration = Duration::from_secs(120);
+/// Losses are counted over this time: all neighbours behind a cut are noticed within two pings.
+const COUNTED: Duration = Duration::from_secs(30);
+/// One of so many members lost within it means more than the coming and going of every day. Of two halves, one at least
+/// loses half.
+const SHARE: usize = 3;
+/// The network is known well enough to announce in, or it answers slowly.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// What to look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +36,48 @@ pub(super) enum Lookup {
 #[derive(Debug)]
 pub(super) struct Refresh {
     own: bool,
+    settled: Option<Instant>,
     next: Option<Instant>,
-    alert_until: Instant,
+    pause: Duration,
+    alert_until: Option<Instant>,
+    losses: (Instant, usize),
 }
 
 impl Refresh {
     pub(super) fn new(now: Instant) -> Self {
-        Self { own: false, next: None, alert_until: now + NEW }
+        Self { own: false, settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
     }
 
     /// The table has got its first peer.
     pub(super) fn first_peer(&mut self, now: Instant) {
         self.own = true;
+        self.settled = Some(now + SETTLING);
         self.next = Some(now);
+        self.pause = FIRST;
     }
 
-    /// A member is gone, perhaps with half of the network.
-    pub(super) fn member_lost(&mut self, now: Instant) {
-        self.alert_until = self.alert_until.max(now + LOSS);
+    /// The lookup of our own id is over.
+    pub(super) fn looked(&mut self, now: Instant) {
+        self.settled = self.settled.map(|at| at.min(now));
+    }
+
+    /// Whether we know our neighbourhood. What is announced before reaches the wrong peers, and has to be announced
+    /// again.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.settled.is_some_and(|at| at <= now)
+    }
+
+    /// A member is gone, perhaps with half of the network; `left` are online.
+    pub(super) fn member_lost(&mut self, left: usize, now: Instant) {
+        let (since, count) = &mut self.losses;
+        if now.saturating_duration_since(*since) >= COUNTED {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        if *count * SHARE < left + *count {
+            return;
+        }
+        self.alert_until = Some(now + LOSS);
         if let Some(next) = self.next {
             self.next = Some(next.min(now + ALERT));
         }
@@ -56,17 +87,20 @@ impl Refresh {
         if self.next.is_none_or(|at| at > now) {
             return None;
         }
-        let pause = if now < self.alert_until {
+        let pause = if self.alert_until.is_some_and(|at| now < at) {
             ALERT.mul_f64(rng.random_range(0.8..1.2))
         } else {
-            CALM.mul_f64(rng.random_range(0.5..1.5))
+            let pause = self.pause;
+            self.pause = CALM.min(pause * 2);
+            pause.mul_f64(rng.random_range(0.5..1.5))
         };
         self.next = Some(now + pause);
         Some(if std::mem::take(&mut self.own) { Lookup::Own } else { Lookup::Random })
     }
 
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.next
+    pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let settled = self.settled.filter(|at| *at > now);
+        self.next.into_iter().chain(settled).min()
     }
 }
 

@@ -3,33 +3,75 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use super::*;
 
 #[test]
-fn looks_around_often_at_first_and_seldom_later() {
+fn looks_around_less_and_less() {
     let seed = rand::rng().random::<u64>();
     println!("seed {seed}");
     let (mut rng, start) = (StdRng::seed_from_u64(seed), Instant::now());
     let mut refresh = Refresh::new(start);
     assert_eq!(refresh.next(start, &mut rng), None, "nobody there");
     refresh.first_peer(start);
-    let mut lookups = Vec::new();
-    while let Some(at) = refresh.wake_at().filter(|at| *at < start + Duration::from_secs(4 * 3_600)) {
-        lookups.push((at - start, refresh.next(at, &mut rng).expect("due")));
+    let (mut lookups, mut now) = (Vec::new(), start);
+    while let Some(at) = refresh.wake_at(now).filter(|at| *at < start + Duration::from_secs(4 * 3_600)) {
+        now = at;
+        lookups.extend(refresh.next(at, &mut rng).map(|lookup| (at - start, lookup)));
     }
     assert_eq!(lookups.first(), Some(&(Duration::ZERO, Lookup::Own)));
     assert!(lookups.iter().skip(1).all(|(_, lookup)| *lookup == Lookup::Random));
-    let early = lookups.iter().filter(|(at, _)| *at < NEW).count();
-    assert!((8..=14).contains(&early), "every 30 s for 5 min: {early}");
+    let early = lookups.iter().filter(|(at, _)| at.as_secs() < 300).count();
+    assert!((4..=7).contains(&early), "doubling from 15 s for 5 min: {early}");
     let late = lookups.len() - early;
-    assert!((9..=32).contains(&late), "every 15 min ± 50 % for 4 h: {late}");
+    assert!((9..=33).contains(&late), "every 15 min ± 50 % for 4 h: {late}");
+}
+
+fn calm(start: Instant, rng: &mut StdRng) -> (Refresh, Instant) {
+    let mut refresh = Refresh::new(start);
+    refresh.first_peer(start);
+    let mut now = start;
+    while now < start + 2 * CALM {
+        now = refresh.wake_at(now).expect("a lookup");
+        refresh.next(now, rng);
+    }
+    (refresh, now)
 }
 
 #[test]
-fn a_loss_makes_it_look_soon() {
-    let (mut rng, start) = (StdRng::seed_from_u64(1), Instant::now());
+fn the_loss_of_many_makes_it_look_soon() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let (mut refresh, calm) = calm(Instant::now(), &mut rng);
+    assert!(refresh.wake_at(calm).is_some_and(|at| at > calm + Duration::from_secs(400)));
+    for left in (9..=15).rev() {
+        refresh.member_lost(left, calm);
+        let soon = refresh.wake_at(calm) == Some(calm + ALERT);
+        assert_eq!(soon, 16 - left >= 6, "{left} of 16 are left");
+    }
+    assert!(refresh.next(calm + ALERT, &mut rng).is_some());
+    assert!(refresh.wake_at(calm + ALERT).is_some_and(|at| at < calm + 3 * ALERT), "and again");
+}
+
+#[test]
+fn members_that_come_and_go_do_not() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let (mut refresh, calm) = calm(Instant::now(), &mut rng);
+    let next = refresh.wake_at(calm);
+    for minute in 0..10 {
+        refresh.member_lost(15, calm + minute * COUNTED);
+    }
+    assert_eq!(refresh.wake_at(calm), next);
+    refresh.member_lost(0, calm);
+    assert_eq!(refresh.wake_at(calm), Some(calm + ALERT), "the only one");
+}
+
+#[test]
+fn settles_when_the_neighbourhood_is_known() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let start = Instant::now();
     let mut refresh = Refresh::new(start);
+    assert!(!refresh.is_settled(start + CALM));
     refresh.first_peer(start);
-    let calm = start + NEW;
-    assert!(refresh.next(calm, &mut rng).is_some());
-    assert!(refresh.wake_at().is_some_and(|at| at > calm + Duration::from_secs(400)));
-    refresh.member_lost(calm);
-    assert_eq!(refresh.wake_at(), Some(calm + ALERT));
+    refresh.next(start, &mut rng);
+    assert!(!refresh.is_settled(start));
+    assert_eq!(refresh.wake_at(start), Some(start + SETTLING));
+    assert!(refresh.is_settled(start + SETTLING), "no answer");
+    refresh.looked(start + SETTLING / 2);
+    assert!(refresh.is_settled(start + SETTLING / 2));
 }

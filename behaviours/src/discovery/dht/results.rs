@@ -10,6 +10,7 @@ use libp2p_swarm::{ConnectionId, NetworkBehaviour};
 use super::{
     behaviour::Behaviour,
     query::{Output, Query, Stats},
+    refresh::Lookup,
     store,
 };
 
@@ -139,6 +140,9 @@ impl Behaviour {
         let Some(query) = self.queries.remove(&id) else { return };
         if let Query::Announce { own, .. } = &query {
             self.announce.finished(own);
+        }
+        if matches!(query, Query::Refresh(Lookup::Own)) {
+            self.refresh.looked(Instant::now());
         }
         let reached = match &query {
             Query::Providers { seen, .. } => seen.len(),
