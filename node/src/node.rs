@@ -481,6 +481,11 @@ impl Node {
         injected.await.unwrap_or(Err(gossip::Refused::Elsewhere))
     }
 
+    /// Members that are there.
+    pub(crate) fn members_known(&self) -> usize {
+        lock(&self.0.shared.peers).online()
+    }
+
     /// Brings an event straight to a peer. Whether the peer acts on it.
     pub(crate) async fn bring(
         &self,

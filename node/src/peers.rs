@@ -18,6 +18,10 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// A member without a connection is looked up again after so long.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
+/// In a large swarm so many known members are dialled again per [`RECHECK_AFTER`], the one not seen for longest first:
+/// to each its minute would be a dial a second at fifty members, and eight at five hundred.
+const RECHECKS: usize = 10;
+
 /// A lost member is dialled again after so long, doubling up to [`RECHECK_AFTER`].
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 
@@ -243,6 +247,7 @@ impl Peers {
                 self.strangers.remove(peer);
             }
         }
+        let calm = self.recheck_after();
         let entry = self.entries.get_mut(peer)?;
         entry.connections.retain(|(known, _)| *known != connection);
         if !entry.connections.is_empty() || entry.state == PeerState::Offline {
@@ -254,7 +259,7 @@ impl Peers {
             return shown.then_some(Change::Left(reference));
         }
         if !broken {
-            entry.recheck = Some(now + RECHECK_AFTER);
+            entry.recheck = Some(now + calm);
             return None;
         }
         entry.recheck = Some(now + RETRY_FIRST);
@@ -312,6 +317,12 @@ impl Peers {
         if let Some(peer) = oldest.map(|(peer, _)| *peer) {
             self.entries.remove(&peer);
         }
+    }
+
+    /// When a member without a connection is dialled to learn whether it still lives.
+    fn recheck_after(&self) -> Duration {
+        let unconnected = self.entries.values().filter(|entry| entry.connections.is_empty()).count();
+        RECHECK_AFTER.max(RECHECK_AFTER * u32::try_from(unconnected / RECHECKS).unwrap_or(u32::MAX))
     }
 
     /// The peer said goodbye.
