@@ -13,7 +13,7 @@ use libp2p::{
 };
 use p2pnode_behaviours::{
     discovery, gossip, hello, mail, rpc,
-    upkeep::{self, AddressRules},
+    upkeep::{self, AddressRules, Compact},
 };
 use p2pnode_wire::{
     card::Capability,
@@ -353,7 +353,7 @@ impl Builder {
                 .map_err(|e| StartError::Transport(e.to_string()))?,
         };
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
-        let mut swarm = Swarm::new(transport, behaviour, own, config);
+        let mut swarm = Swarm::new(transport, Compact(behaviour), own, config);
         let (listen, fixed_port) = (std::mem::take(&mut self.listen), self.fixed_port);
         let early = listen_on(&mut swarm, &listen, fixed_port).await?;
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
@@ -518,7 +518,7 @@ impl Builder {
 /// one works. A port that was asked for must work.
 /// None of `self`: the builder cannot be shared between threads, and its future must be able to change them.
 async fn listen_on(
-    swarm: &mut Swarm<Behaviour>,
+    swarm: &mut Swarm<Compact<Behaviour>>,
     listen: &[Multiaddr],
     fixed_port: bool,
 ) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures::FutureExt;
+use asynchronous_codec::{Decoder, Encoder, Framed};
+use bytes::{Bytes, BytesMut};
+use futures::{FutureExt, future::Either};
 use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_gossipsub::{
@@ -15,7 +16,8 @@ use libp2p_gossipsub::{
 };
 use libp2p_identity::PeerId;
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, Stream, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
 };
 use p2pnode_wire::{
     event::{self, EventError},
@@ -89,7 +91,25 @@ fn inner(config: &Config) -> Inner {
         filter,
         IdentityTransform,
     );
-    Quiet::new(behaviour.expect("anonymous publishing goes with no validation by gossipsub"))
+    let behaviour = behaviour.expect("anonymous publishing goes with no validation by gossipsub");
+    Quiet::shaping(
+        behaviour,
+        |stream| match stream {
+            Either::Left((framed, kind)) => Either::Left((without_spare(framed), kind)),
+            Either::Right(never) => Either::Right(never),
+        },
+        |(framed, kind)| (without_spare(framed), kind),
+    )
+}
+
+/// gossipsub gives each substream two buffers of 8 KiB, and uses each substream in one direction: 32 KiB for a connection
+/// on which little may ever be said. Buffers grow when needed.
+fn without_spare<C: Encoder + Decoder>(framed: Framed<Stream, C>) -> Framed<Stream, C> {
+    let mut parts = framed.into_parts();
+    for buffer in [&mut parts.read_buffer, &mut parts.write_buffer] {
+        *buffer = BytesMut::from(&buffer[..]);
+    }
+    Framed::from_parts(parts)
 }
 
 impl Behaviour {

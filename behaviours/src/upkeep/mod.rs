@@ -10,6 +10,7 @@
 pub mod address;
 mod behaviour;
 pub mod book;
+mod compact;
 mod config;
 mod door;
 mod event;
@@ -32,6 +33,7 @@ mod twin;
 pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private};
 pub use behaviour::Behaviour;
 pub use book::{Book, Source};
+pub use compact::{Boxed, Compact};
 pub use config::{Config, Limits};
 pub use door::{Door, DoorError};
 pub use event::{Cause, Event};

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures::future::{MapOk, TryFutureExt};
 use libp2p_core::{
     Endpoint, Multiaddr,
     transport::PortUse,
@@ -26,13 +27,38 @@ use libp2p_swarm::{
 /// gossipsub opens one substream per peer and direction for ever and does not call `Stream::ignore_for_keep_alive`, so
 /// that any two peers of a swarm that once met stay connected: every swarm becomes a full mesh. Inside `Quiet` only
 /// what the inner handler itself asks for (`connection_keep_alive`, in gossipsub: "is in the mesh") counts.
-#[derive(Debug, Default)]
-pub struct Quiet<B>(B);
+pub struct Quiet<B: NetworkBehaviour>(B, Shape<THandler<B>>);
 
-impl<B> Quiet<B> {
+type Inbound<H> = <<H as ConnectionHandler>::InboundProtocol as InboundUpgradeSend>::Output;
+type Outbound<H> = <<H as ConnectionHandler>::OutboundProtocol as OutboundUpgradeSend>::Output;
+
+/// What is done with a substream once its protocol is agreed on.
+struct Shape<H: ConnectionHandler> {
+    inbound: fn(Inbound<H>) -> Inbound<H>,
+    outbound: fn(Outbound<H>) -> Outbound<H>,
+}
+
+impl<H: ConnectionHandler> Clone for Shape<H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H: ConnectionHandler> Copy for Shape<H> {}
+
+impl<B: NetworkBehaviour> Quiet<B> {
     /// Wraps `inner`.
     pub fn new(inner: B) -> Self {
-        Self(inner)
+        Self::shaping(inner, |stream| stream, |stream| stream)
+    }
+
+    /// Wraps `inner`, and changes each substream once its protocol is agreed on, before `inner` gets it.
+    pub fn shaping(
+        inner: B,
+        inbound: fn(Inbound<THandler<B>>) -> Inbound<THandler<B>>,
+        outbound: fn(Outbound<THandler<B>>) -> Outbound<THandler<B>>,
+    ) -> Self {
+        Self(inner, Shape { inbound, outbound })
     }
 
     /// The wrapped behaviour.
@@ -46,7 +72,13 @@ impl<B> Quiet<B> {
     }
 }
 
-impl<B> Deref for Quiet<B> {
+impl<B: NetworkBehaviour + fmt::Debug> fmt::Debug for Quiet<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Quiet").field(&self.0).finish()
+    }
+}
+
+impl<B: NetworkBehaviour> Deref for Quiet<B> {
     type Target = B;
 
     fn deref(&self) -> &B {
@@ -54,7 +86,7 @@ impl<B> Deref for Quiet<B> {
     }
 }
 
-impl<B> DerefMut for Quiet<B> {
+impl<B: NetworkBehaviour> DerefMut for Quiet<B> {
     fn deref_mut(&mut self) -> &mut B {
         &mut self.0
     }
@@ -80,7 +112,8 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.0.handle_established_inbound_connection(connection, peer, local, remote).map(Handler)
+        let handler = self.0.handle_established_inbound_connection(connection, peer, local, remote)?;
+        Ok(Handler(handler, self.1))
     }
 
     fn handle_pending_outbound_connection(
@@ -101,7 +134,8 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.0.handle_established_outbound_connection(connection, peer, addr, role, port_use).map(Handler)
+        let handler = self.0.handle_established_outbound_connection(connection, peer, addr, role, port_use)?;
+        Ok(Handler(handler, self.1))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -118,19 +152,25 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
 }
 
 /// The handler of [`Quiet`].
-#[derive(Debug)]
-pub struct Handler<H>(H);
+pub struct Handler<H: ConnectionHandler>(H, Shape<H>);
+
+impl<H: ConnectionHandler + fmt::Debug> fmt::Debug for Handler<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handler").field(&self.0).finish()
+    }
+}
 
 impl<H: ConnectionHandler> ConnectionHandler for Handler<H> {
     type FromBehaviour = H::FromBehaviour;
     type ToBehaviour = H::ToBehaviour;
-    type InboundProtocol = Hushed<H::InboundProtocol>;
-    type OutboundProtocol = Hushed<H::OutboundProtocol>;
+    type InboundProtocol = Hushed<H::InboundProtocol, Inbound<H>>;
+    type OutboundProtocol = Hushed<H::OutboundProtocol, Outbound<H>>;
     type InboundOpenInfo = H::InboundOpenInfo;
     type OutboundOpenInfo = H::OutboundOpenInfo;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol, Self::InboundOpenInfo> {
-        self.0.listen_protocol().map_upgrade(Hushed)
+        let shape = self.1.inbound;
+        self.0.listen_protocol().map_upgrade(|upgrade| Hushed { upgrade, shape })
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -141,7 +181,8 @@ impl<H: ConnectionHandler> ConnectionHandler for Handler<H> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
-        self.0.poll(cx).map(|event| event.map_protocol(Hushed))
+        let shape = self.1.outbound;
+        self.0.poll(cx).map(|event| event.map_protocol(|upgrade| Hushed { upgrade, shape }))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
@@ -197,37 +238,45 @@ impl<I: InboundUpgradeSend, O: OutboundUpgradeSend, A, B> fmt::Display for Unkno
 }
 
 /// An upgrade that first tells its substream not to count for keep-alive.
-#[derive(Debug)]
-pub struct Hushed<U>(U);
+pub struct Hushed<U, O> {
+    upgrade: U,
+    shape: fn(O) -> O,
+}
 
-impl<U: UpgradeInfoSend> UpgradeInfo for Hushed<U> {
+impl<U: fmt::Debug, O> fmt::Debug for Hushed<U, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hushed").field(&self.upgrade).finish()
+    }
+}
+
+impl<U: UpgradeInfoSend, O> UpgradeInfo for Hushed<U, O> {
     type Info = U::Info;
     type InfoIter = U::InfoIter;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.protocol_info()
+        self.upgrade.protocol_info()
     }
 }
 
-impl<U: InboundUpgradeSend> InboundUpgrade<Stream> for Hushed<U> {
-    type Output = U::Output;
+impl<U: InboundUpgradeSend<Output = O>, O> InboundUpgrade<Stream> for Hushed<U, O> {
+    type Output = O;
     type Error = U::Error;
-    type Future = U::Future;
+    type Future = MapOk<U::Future, fn(O) -> O>;
 
     fn upgrade_inbound(self, mut stream: Stream, info: U::Info) -> Self::Future {
         stream.ignore_for_keep_alive();
-        self.0.upgrade_inbound(stream, info)
+        self.upgrade.upgrade_inbound(stream, info).map_ok(self.shape)
     }
 }
 
-impl<U: OutboundUpgradeSend> OutboundUpgrade<Stream> for Hushed<U> {
-    type Output = U::Output;
+impl<U: OutboundUpgradeSend<Output = O>, O> OutboundUpgrade<Stream> for Hushed<U, O> {
+    type Output = O;
     type Error = U::Error;
-    type Future = U::Future;
+    type Future = MapOk<U::Future, fn(O) -> O>;
 
     fn upgrade_outbound(self, mut stream: Stream, info: U::Info) -> Self::Future {
         stream.ignore_for_keep_alive();
-        self.0.upgrade_outbound(stream, info)
+        self.upgrade.upgrade_outbound(stream, info).map_ok(self.shape)
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{Multiaddr, PeerId, Swarm, swarm::SwarmEvent};
-use p2pnode_behaviours::upkeep::AddressRules;
+use p2pnode_behaviours::upkeep::{AddressRules, Compact};
 use p2pnode_wire::ids::{SwarmId, SwarmName};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,7 +48,7 @@ const GOODBYE: Duration = Duration::from_millis(300);
 
 /// What a node is made of.
 pub(crate) struct Setup {
-    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) swarm: Swarm<Compact<Behaviour>>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) shared: Shared,
     pub(crate) endpoints: Endpoints,

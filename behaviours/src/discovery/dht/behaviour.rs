@@ -25,7 +25,10 @@ use super::{
     store::{self, Store},
     table,
 };
-use crate::{discovery::Config, upkeep::{address::neighbourhood, book}};
+use crate::{
+    discovery::Config,
+    upkeep::{address::neighbourhood, book},
+};
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
