@@ -48,8 +48,12 @@ impl EventLoop {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.connected_for(connection_id, Ok(peer_id));
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                self.connected_for(connection_id, Err(&error));
+            SwarmEvent::OutgoingConnectionError { peer_id, connection_id, error } => {
+                // Not let in because there are connections enough with whoever is at that address: reached all the same.
+                let there = peer_id.filter(|peer| {
+                    matches!(error, DialError::Denied { .. }) && self.setup.swarm.is_connected(peer)
+                });
+                self.connected_for(connection_id, there.ok_or(&error));
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
             _ => {}

@@ -35,8 +35,9 @@ const RECHECKS: usize = 2;
 /// The card is signed anew so often; it is good for 24 hours.
 const CARD_EVERY: Duration = Duration::from_secs(8 * 3_600);
 
-/// Members are looked up in the DHT so often while some are missing, and when all is calm.
-const MEMBERS_SOON: Duration = Duration::from_secs(30);
+/// Members are looked up in the DHT so often while few are known; then the pauses double. Such a search costs sixteen
+/// requests, most of which have to dial: every half minute, it was most of what a quiet node did.
+pub(super) const MEMBERS_SOON: Duration = Duration::from_secs(30);
 const MEMBERS_CALM: Duration = Duration::from_secs(900);
 
 /// Who knows so many members looks for more only now and then, lest two halves of a swarm stay apart.
@@ -257,10 +258,9 @@ impl EventLoop {
 
     /// Members that nobody has introduced: those who announce our swarm in the DHT.
     fn look_for_members(&mut self, now: Instant) {
-        let calm = now.saturating_duration_since(self.setup.started) > MEMBERS_SOON * 10;
         let known = lock(&self.setup.shared.peers).online() >= MEMBERS_KNOWN;
-        let pause = if calm { MEMBERS_CALM } else { MEMBERS_SOON };
         let young = now.saturating_duration_since(self.setup.started) < MEMBERS_SOON / 2;
+        let pause = self.members_pause;
         self.next_members = now + pause.mul_f64(rand::rng().random_range(0.5..1.5));
         if young && known {
             return;
@@ -269,6 +269,7 @@ impl EventLoop {
             self.next_members = now + Duration::from_secs(1);
             return;
         }
+        self.members_pause = if known { MEMBERS_CALM.min(pause * 2) } else { MEMBERS_SOON };
         for (swarm, _) in self.setup.swarms.clone() {
             self.look_up_members(&key::swarm(&swarm));
         }

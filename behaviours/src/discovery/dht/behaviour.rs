@@ -35,6 +35,8 @@ const MAX_QUERIES: usize = 64;
 /// Peers wanted from a lookup that only looks around: on the way there it meets others. libp2p-kad's default is 20, and
 /// most of them have to be dialled.
 const SOMEWHERE: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// In full buckets one peer is checked this often.
+const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -62,6 +64,7 @@ pub struct Behaviour {
     pub(super) remotes: HashMap<PeerId, Multiaddr>,
     pub(super) events: VecDeque<Output>,
     purged: Instant,
+    checked: Option<Instant>,
     timer: Option<(Instant, Delay)>,
 }
 
@@ -94,6 +97,7 @@ impl Behaviour {
             remotes: HashMap::new(),
             events: VecDeque::new(),
             purged: now,
+            checked: None,
             timer: None,
         }
     }
@@ -110,7 +114,25 @@ impl Behaviour {
         if neighbourhood(&addr).is_some() && !self.fits(&peer, &addr) {
             return false;
         }
+        if !self.may_check(&peer) {
+            return false;
+        }
         !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
+    }
+
+    /// Where a bucket is full, libp2p-kad dials the member it has not seen for longest, to replace it if it is gone. Every
+    /// newcomer would cause a dial, and that dial another newcomer: a hundred quiet nodes dialled a hundred times a second.
+    fn may_check(&mut self, peer: &PeerId) -> bool {
+        let Some(bucket) = self.kad.kbucket(*peer) else { return false };
+        if bucket.num_entries() < kad::K_VALUE.get() || bucket.iter().any(|entry| entry.node.key.preimage() == peer) {
+            return true;
+        }
+        let now = Instant::now();
+        let due = self.checked.is_none_or(|at| now.duration_since(at) >= CHECK);
+        if due {
+            self.checked = Some(now);
+        }
+        due
     }
 
     fn fits(&mut self, peer: &PeerId, addr: &Multiaddr) -> bool {
