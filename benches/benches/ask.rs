@@ -4,6 +4,7 @@
 //! --ignored fifty` does the same with fifty processes.
 
 use std::{
+    collections::HashSet,
     io::Write,
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use futures::StreamExt;
 use libp2p::Multiaddr;
 use p2pnode::{Ask, AskEvent, Limits, Node};
+use p2pnode_benches::calm;
 use p2pnode_simulator::memory;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -53,7 +55,9 @@ async fn crowd(count: usize) -> anyhow::Result<Vec<Node>> {
 }
 
 /// Milliseconds until the first ack, and until the last reply.
-async fn ask(asker: &Node, count: usize) -> anyhow::Result<(f64, f64)> {
+async fn ask(nodes: &[Node], count: usize) -> anyhow::Result<(f64, f64)> {
+    let asker = nodes.first().context("an asker")?;
+    let mut silent: HashSet<String> = nodes.iter().skip(1).map(|node| node.peer_id().to_string()).collect();
     let started = Instant::now();
     let mut asked = asker.ask("bench", "who is there?").replies(count).timeout(LIMIT).await?;
     let (mut first, mut last, mut replies) = (None, 0.0, 0);
@@ -61,9 +65,15 @@ async fn ask(asker: &Node, count: usize) -> anyhow::Result<(f64, f64)> {
         let now = started.elapsed().as_secs_f64() * 1e3;
         match event {
             AskEvent::Ack { .. } => drop(first.get_or_insert(now)),
-            AskEvent::Reply { .. } => (replies, last) = (replies + 1, now),
+            AskEvent::Reply { peer, .. } => {
+                silent.remove(&peer.id.to_string());
+                (replies, last) = (replies + 1, now);
+            }
             _ => {}
         }
+    }
+    for node in nodes.iter().filter(|node| silent.contains(&node.peer_id().to_string())) {
+        eprintln!("silent: {} with {} connections, {} peers", node.name(), connected(node), node.peers().len());
     }
     ensure!(replies == count, "{replies} of {count} answered");
     Ok((first.context("an ack")?, last))
@@ -80,12 +90,13 @@ async fn measure(quick: bool) -> anyhow::Result<()> {
     writeln!(out, "a question answered by all, one process, medians of {rounds}")?;
     for (count, target) in [(50, 1_000.0), (100, 2_000.0)] {
         let nodes = crowd(count).await?;
-        let asker = nodes.first().context("an asker")?;
         // Connections as they are in a swarm at rest.
-        tokio::time::sleep(Duration::from_secs(if quick { 2 } else { 10 })).await;
+        calm().await?;
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let (ack, reply) = ask(asker, count).await?;
+            let (ack, reply) = ask(&nodes, count).await?;
+            // What gossip says of it later belongs to this round.
+            calm().await?;
             first.push(ack);
             last.push(reply);
         }

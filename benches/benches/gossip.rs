@@ -25,6 +25,7 @@ use libp2p::{
 };
 use p2pnode::{Context, Endpoint, Limits, Node};
 use p2pnode_behaviours::gossip::{self, Budget};
+use p2pnode_benches::{calm, cpu};
 use p2pnode_simulator::memory;
 use p2pnode_wire::{
     event::Event,
@@ -341,12 +342,6 @@ async fn drive<B: Talks + 'static>(
     }
 }
 
-/// CPU time of this process so far, user and system.
-fn cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -363,6 +358,7 @@ struct Samples {
 impl Samples {
     /// A crowd of its own, gone when it has been measured: idle nodes of another would share the cores.
     async fn take(&mut self, mut crowd: Crowd, rounds: usize) -> anyhow::Result<()> {
+        calm().await?;
         crowd.warm_up().await?;
         for _ in 0..rounds {
             self.alone_ms.extend(crowd.alone(20).await?);

@@ -3,6 +3,8 @@
 
 pub mod echo;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use p2pnode_wire::{
     frame,
@@ -27,6 +29,27 @@ pub fn unframed(message: &Message) -> Bytes {
     let mut out = BytesMut::new();
     message.encode_into(&mut out);
     out.split_off(frame::PREFIX).freeze()
+}
+
+/// CPU time of this process so far, user and system.
+pub fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Waits until the process has used less than a third of a core for two seconds: the joining of many nodes is over.
+///
+/// # Errors
+/// Three minutes have passed.
+pub async fn calm() -> anyhow::Result<()> {
+    for _ in 0..90 {
+        let before = cpu();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if cpu() - before < Duration::from_millis(667) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("not calm within three minutes")
 }
 
 #[cfg(test)]

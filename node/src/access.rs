@@ -99,7 +99,7 @@ impl Vicinity {
 }
 
 /// Inside one process, as in tests and simulations: nearer than this host.
-fn is_memory(addr: &Multiaddr) -> bool {
+pub(crate) fn is_memory(addr: &Multiaddr) -> bool {
     addr.iter().any(|part| matches!(part, Protocol::Memory(_)))
 }
 

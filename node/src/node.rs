@@ -29,6 +29,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access,
     access::Vicinity,
     ask::{AskBuilder, Asks},
     builder::Builder,
@@ -454,9 +455,10 @@ impl Node {
         &self.0.vicinity
     }
 
-    /// Where answers may be brought to; none on loopback, which is another host to others.
+    /// Where answers may be brought to; none on loopback, which is another host to others. Those on this host find it in
+    /// the registry.
     pub(crate) fn reply_addrs(&self) -> Vec<String> {
-        let listen = self.listen_addrs().into_iter().filter(|addr| !is_loopback(addr));
+        let listen = self.listen_addrs().into_iter().filter(|addr| !is_loopback(addr) || access::is_memory(addr));
         listen.map(|addr| addr.to_string()).take(talk::REPLY_ADDRS).collect()
     }
 

@@ -50,9 +50,8 @@ impl EventLoop {
             }
             SwarmEvent::OutgoingConnectionError { peer_id, connection_id, error } => {
                 // Not let in because there are connections enough with whoever is at that address: reached all the same.
-                let there = peer_id.filter(|peer| {
-                    matches!(error, DialError::Denied { .. }) && self.setup.swarm.is_connected(peer)
-                });
+                let there = peer_id
+                    .filter(|peer| matches!(error, DialError::Denied { .. }) && self.setup.swarm.is_connected(peer));
                 self.connected_for(connection_id, there.ok_or(&error));
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),

@@ -85,6 +85,12 @@ impl EventLoop {
         for addr in addrs {
             self.behaviour().upkeep.learn(peer, addr, Source::Card, teller.as_ref());
         }
+        if addrs.is_empty()
+            && let Some(registry) = &self.setup.registry
+            && let Some(entry) = registry.list().into_iter().find(|entry| entry.peer == peer)
+        {
+            return self.dial_local(&entry);
+        }
         self.dial(peer, "asks");
     }
 

@@ -122,7 +122,7 @@ impl EventLoop {
 
     /// By one address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
     /// may take the places of the one that is kept.
-    fn dial_local(&mut self, entry: &Entry) {
+    pub(super) fn dial_local(&mut self, entry: &Entry) {
         let is_tcp = |addr: &&Multiaddr| addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
         if let Some(addr) = entry.addresses.iter().find(is_tcp).or(entry.addresses.first()) {
             let addr = loopback(addr);

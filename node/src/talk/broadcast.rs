@@ -58,7 +58,10 @@ impl Broadcast {
     async fn publish(self) -> Result<Conversation, PublishError> {
         let arguments = self.args.map_err(PublishError::Arguments)?;
         let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
-        let body = encode_args(self.endpoint, arguments).encode();
+        let mut message = encode_args(self.endpoint, arguments);
+        // Who has not met this node acts on its word only after it has connected.
+        message.reply_addrs = self.node.reply_addrs();
+        let body = message.encode();
         // Before the event is out, so that no answer is missed.
         let events = self.node.events();
         let draft = Draft {
