@@ -119,6 +119,12 @@ fn a_small_value_is_read_by_others() {
     let ten = Ten::start();
     let put = ten.run(2, &["--json", "dht", "put", "greeting", "hello", "--profile", "n2"]).exits(0);
     let printed: serde_json::Value = serde_json::from_str(&put.stdout).expect("one JSON object");
+    // A name is known to whoever has met its node.
+    let met = until(PATIENCE, || {
+        let peers = ten.run(6, &["--json", "peers", "--swarm", "garden"]);
+        (peers.stdout.matches("\"online\"").count() >= COUNT).then_some(())
+    });
+    assert!(met.is_some(), "all have met");
     let key = printed["data"]["key"].as_str().unwrap_or_else(|| panic!("no key: {put}")).to_owned();
     assert!(key.ends_with("/greeting"), "{put}");
     // Another process, which knows another node.

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use p2pnode_wire::{
     error::ErrorCode,
     ids::{ConversationId, EventId, SwarmId},
@@ -29,8 +29,9 @@ const MAX_UNDER_WAY: usize = 4;
 const PER_SECOND: f64 = 50.0;
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// For connecting to the author of a message.
+/// For connecting to the author of a message, and when to dial once more: it may have had too many newcomers at once.
 const REACH: Duration = Duration::from_secs(5);
+const REACH_AGAIN: Duration = Duration::from_millis(1_500);
 
 /// A handler's side of a conversation it was called into.
 #[derive(Clone)]
@@ -171,13 +172,20 @@ pub(crate) async fn reach(
     if tokio::time::timeout(pause, cancelled.cancelled()).await.is_ok() {
         return false;
     }
-    let addresses = message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
-    node.send(Command::DialAt { peer: author, addrs: addresses, source }).await;
+    let addrs: Vec<Multiaddr> = message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
     let mut changed = node.changed();
+    let mut dial = tokio::time::interval(REACH_AGAIN);
     let connected = async {
         while !node.is_connected(&author) && !node.vicinity().lets_in(&author) {
-            if changed.changed().await.is_err() {
-                return;
+            tokio::select! {
+                _ = dial.tick() => {
+                    node.send(Command::DialAt { peer: author, addrs: addrs.clone(), source }).await;
+                }
+                change = changed.changed() => {
+                    if change.is_err() {
+                        return;
+                    }
+                }
             }
         }
     };
