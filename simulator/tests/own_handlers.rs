@@ -20,6 +20,7 @@ fn a_partition_heals() {
         };
         sim.eventually(Duration::from_secs(30), "the last knows the first", || seen(11, 0)).await?;
         let fault = sim.partition(&[&nodes[..6], &nodes[6..]]);
+        // Virtual time, in which they are apart: the test does not wait for it.
         tokio::time::sleep(Duration::from_secs(60)).await;
         fault.heal();
         let (speaker, listener) = (nodes[1].node()?, nodes[10].node()?);

@@ -178,7 +178,7 @@ fn a_served_program_that_fails_hangs_or_floods_does_no_harm() {
 
 /// Fifty processes answer one question. By hand or by `.ci/long`: it needs both cores.
 #[test]
-#[ignore = "fifty processes"]
+#[ignore = "fifty processes; runs in .ci/long"]
 fn fifty_processes_answer_one_question() {
     const COUNT: usize = 50;
     binary();
@@ -222,7 +222,7 @@ fn fifty_processes_answer_one_question() {
 
 /// Two networks, three nodes each, apart for a minute.
 #[test]
-#[ignore = "takes two minutes"]
+#[ignore = "takes two minutes; runs in .ci/long"]
 fn what_was_apart_talks_again() {
     const APART: Duration = Duration::from_secs(60);
     const HEALED: Duration = Duration::from_secs(30);

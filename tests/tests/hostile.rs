@@ -105,6 +105,7 @@ fn is_well_under_flood(from: Ipv4Addr, what: &str) {
                 // One byte of a greeting, then nothing until the node hangs up.
                 let _ = stream.write_all(&[0x13]).await;
                 while stream.read(&mut [0; 64]).await.is_ok_and(|len| len > 0) {}
+                // The attacker's pace, not a wait.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });

@@ -135,7 +135,8 @@ impl EventLoop {
                 self.learn_card(peer, card.as_ref().map(|(card, _)| card));
                 let change = lock(&self.setup.shared.peers).greeted(peer, &shared, card, &agent, ephemeral, now);
                 if !shared.is_empty() {
-                    let needed = self.setup.swarm.network_info().num_peers() <= ENOUGH_CONNECTIONS.max(SMALL_SWARM);
+                    // In a large swarm what nobody uses closes after the idle time.
+                    let needed = self.setup.swarm.network_info().num_peers() <= SMALL_SWARM;
                     let upkeep = &mut self.behaviour().upkeep;
                     upkeep.member(peer);
                     if needed {

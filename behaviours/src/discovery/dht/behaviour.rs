@@ -34,7 +34,7 @@ use crate::{
 const MAX_QUERIES: usize = 64;
 /// Peers wanted from a lookup that only looks around: on the way there it meets others. libp2p-kad's default is 20, and
 /// most of them have to be dialled.
-const SOMEWHERE: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// In full buckets one peer is checked this often.
 const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
@@ -121,7 +121,7 @@ impl Behaviour {
     }
 
     /// Where a bucket is full, libp2p-kad dials the member it has not seen for longest, to replace it if it is gone. Every
-    /// newcomer would cause a dial, and that dial another newcomer: a hundred quiet nodes dialled a hundred times a second.
+    /// newcomer would cause a dial, and that dial another newcomer: a quarter of all dials of a hundred quiet nodes.
     fn may_check(&mut self, peer: &PeerId) -> bool {
         let Some(bucket) = self.kad.kbucket(*peer) else { return false };
         if bucket.num_entries() < kad::K_VALUE.get() || bucket.iter().any(|entry| entry.node.key.preimage() == peer) {
