@@ -247,7 +247,6 @@ impl Peers {
                 self.strangers.remove(peer);
             }
         }
-        let calm = self.recheck_after();
         let entry = self.entries.get_mut(peer)?;
         entry.connections.retain(|(known, _)| *known != connection);
         if !entry.connections.is_empty() || entry.state == PeerState::Offline {
@@ -259,7 +258,8 @@ impl Peers {
             return shown.then_some(Change::Left(reference));
         }
         if !broken {
-            entry.recheck = Some(now + calm);
+            let recheck = now + self.recheck_after();
+            self.entries.get_mut(peer)?.recheck = Some(recheck);
             return None;
         }
         entry.recheck = Some(now + RETRY_FIRST);

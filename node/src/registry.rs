@@ -141,10 +141,19 @@ impl LocalRegistry {
     /// # Errors
     /// The file cannot be written, or a living process announces the same id.
     pub fn announce(&self, entry: &Entry) -> Result<Announcement, RegistryError> {
-        let path = self.folder.join(format!("{}.json", entry.peer));
+        let path = self.path(&entry.peer);
         let _old = seize(&path)?;
         let file = put(&path, entry)?;
         Ok(Announcement { path, file })
+    }
+
+    /// The entry of one node, if it lives.
+    pub fn find(&self, peer: &PeerId) -> Option<Entry> {
+        read(&self.path(peer)).filter(|entry| entry.peer == *peer)
+    }
+
+    fn path(&self, peer: &PeerId) -> PathBuf {
+        self.folder.join(format!("{peer}.json"))
     }
 
     /// Entries of nodes that live, at most 256. Leftovers of dead ones are removed, damaged files skipped.

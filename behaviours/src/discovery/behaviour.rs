@@ -37,16 +37,15 @@ impl Behaviour {
         self.bootstrap.addresses()
     }
 
-    /// How many members of our swarms are online: alone, bootstrap tries harder, and few are missed sooner.
+    /// How many members of our swarms are online: alone, bootstrap tries harder.
     pub fn members(&mut self, count: usize) {
         self.bootstrap.members(count);
-        self.dht.members(count);
     }
 
-    /// A member was lost. When many are within half a minute, it looks around more often for a while: half of the network
+    /// A member was lost, `left` are online. When many are lost within half a minute, it looks around more often for a while: half of the network
     /// may have gone with them.
-    pub fn member_lost(&mut self) {
-        self.dht.member_lost();
+    pub fn member_lost(&mut self, left: usize) {
+        self.dht.member_lost(left);
     }
 
     /// `peer` does not speak our protocols: it leaves the routing table, and mDNS does not show it for 10 minutes.

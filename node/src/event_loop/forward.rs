@@ -89,7 +89,8 @@ impl EventLoop {
                 let broken = !matches!(cause, Cause::Idle | Cause::Local | Cause::Peer);
                 let change = lock(&self.setup.shared.peers).disconnected(&peer, connection, broken, now);
                 if matches!(change, Some(Change::Suspect(_))) {
-                    self.behaviour().discovery.member_lost();
+                    let left = lock(&self.setup.shared.peers).online();
+                    self.behaviour().discovery.member_lost(left);
                 }
                 self.count_peers();
                 self.announce(change);

@@ -87,7 +87,7 @@ impl EventLoop {
         }
         if addrs.is_empty()
             && let Some(registry) = &self.setup.registry
-            && let Some(entry) = registry.list().into_iter().find(|entry| entry.peer == peer)
+            && let Some(entry) = registry.find(&peer)
         {
             return self.dial_local(&entry);
         }

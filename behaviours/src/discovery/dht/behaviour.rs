@@ -50,8 +50,6 @@ pub struct Behaviour {
     /// Peers wanted from a lookup.
     replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
-    /// Members of our swarms that are online.
-    pub(super) members: usize,
     /// Our own values, to be announced again. As many as `announce` takes.
     values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
@@ -88,7 +86,6 @@ impl Behaviour {
             table: 0,
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
-            members: 0,
             values: HashMap::new(),
             puts: HashMap::new(),
             refresh: Refresh::new(now),
@@ -136,18 +133,18 @@ impl Behaviour {
     }
 
     fn fits(&mut self, peer: &PeerId, addr: &Multiaddr) -> bool {
-        let Some(place) = self.kad.kbucket(*peer).map(|bucket| bucket.range()) else { return false };
+        let Some(wanted) = self.kad.kbucket(*peer).map(|bucket| bucket.range()) else { return false };
         let mut known = Vec::new();
         for bucket in self.kad.kbuckets() {
-            let here = bucket.range() == place;
+            let place = bucket.range();
             for entry in bucket.iter() {
                 if entry.node.key.preimage() == peer {
                     return true;
                 }
-                known.push((usize::from(here), entry.node.value.first().clone()));
+                known.push((place, entry.node.value.first().clone()));
             }
         }
-        table::fits(addr, 1, known.iter().map(|(place, addr)| (*place, addr)))
+        table::fits(addr, &wanted, known.iter().map(|(place, addr)| (*place, addr)))
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) {
@@ -233,12 +230,8 @@ impl Behaviour {
         }
     }
 
-    pub(crate) fn members(&mut self, count: usize) {
-        self.members = count;
-    }
-
-    pub(crate) fn member_lost(&mut self) {
-        self.refresh.member_lost(self.members, Instant::now());
+    pub(crate) fn member_lost(&mut self, left: usize) {
+        self.refresh.member_lost(left, Instant::now());
     }
 
     /// Nobody is there to hear of our values: say so; they are announced when somebody comes.
