@@ -8,6 +8,7 @@
 //! an entry for ever for every peer that was ever connected.
 
 pub mod address;
+mod around;
 mod behaviour;
 pub mod book;
 mod compact;

@@ -58,7 +58,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A multiplexer whose error is [`PeerClosed`] if `orderly` says so of its own, and that says farewell when it is dropped.
 ///
 /// The Swarm (0.48) drops the multiplexer of an idle connection without closing it. Inside a tokio runtime it is closed
-/// by a task of its own then.
+/// by a task of its own then, for at most five seconds: so there are as many of them as connections have just been let
+/// go, which the limits of the Swarm bound.
 pub struct Muxer<M: StreamMuxer + Send + Unpin + 'static, F> {
     /// None once it has failed or is closed.
     inner: Option<M>,

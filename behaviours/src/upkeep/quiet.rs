@@ -7,20 +7,16 @@ use std::{
 };
 
 use futures::future::{MapOk, TryFutureExt};
-use libp2p_core::{
-    Endpoint, Multiaddr,
-    transport::PortUse,
-    upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo},
-};
-use libp2p_identity::PeerId;
+use libp2p_core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour, Stream,
-    SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionHandler, ConnectionHandlerEvent, NetworkBehaviour, Stream, SubstreamProtocol, THandler,
     handler::{
         ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, InboundUpgradeSend,
         ListenUpgradeError, OutboundUpgradeSend, UpgradeInfoSend,
     },
 };
+
+use super::around::around;
 
 /// A behaviour whose substreams do not keep connections alive.
 ///
@@ -92,64 +88,7 @@ impl<B: NetworkBehaviour> DerefMut for Quiet<B> {
     }
 }
 
-impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
-    type ConnectionHandler = Handler<THandler<B>>;
-    type ToSwarm = B::ToSwarm;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        self.0.handle_pending_inbound_connection(connection, local, remote)
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        let handler = self.0.handle_established_inbound_connection(connection, peer, local, remote)?;
-        Ok(Handler(handler, self.1))
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        addresses: &[Multiaddr],
-        role: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.0.handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        let handler = self.0.handle_established_outbound_connection(connection, peer, addr, role, port_use)?;
-        Ok(Handler(handler, self.1))
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.0.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.0.on_connection_handler_event(peer, connection, event);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.0.poll(cx)
-    }
-}
+around!(Quiet<B>, Handler<THandler<B>>, |quiet, handler| Handler(handler, quiet.1));
 
 /// The handler of [`Quiet`].
 pub struct Handler<H: ConnectionHandler>(H, Shape<H>);
