@@ -483,3 +483,7 @@ impl Peers {
         names.into_iter().map(show).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "peers_tests.rs"]
+mod tests;

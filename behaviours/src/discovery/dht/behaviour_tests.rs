@@ -139,3 +139,15 @@ fn lookups_are_bounded() {
     assert_eq!(node.queries.len(), MAX_QUERIES);
     assert_eq!(node.events.len(), 1_000 - MAX_QUERIES, "the rest is told at once");
 }
+
+/// The Swarm compares addresses before it appends the peer id, so that one with and one without it are two dials.
+#[test]
+fn addresses_come_without_the_peer_so_that_each_is_dialled_once() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let peer = PeerId::random();
+    let addr: Multiaddr = "/ip4/10.0.0.7/tcp/4001".parse().expect("an address");
+    assert!(node.add(peer, addr.clone().with_p2p(peer).expect("no other peer in it")));
+    let dialled =
+        node.handle_pending_outbound_connection(ConnectionId::new_unchecked(1), Some(peer), &[], Endpoint::Dialer);
+    assert_eq!(dialled.expect("not denied"), [addr]);
+}

@@ -1,0 +1,54 @@
+use p2pnode_wire::ids::SwarmId;
+
+use super::*;
+
+/// A table of so many members that were met and whose connections were closed as idle, one a second; the time now.
+fn met(members: usize, began: Instant) -> (Peers, Instant) {
+    let name: SwarmName = "garden".parse().expect("a name");
+    let swarm = SwarmId::open(&name);
+    let mut peers = Peers::new(10_000);
+    peers.join(swarm, name);
+    let mut now = began;
+    for index in 0..members {
+        let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(index));
+        now += Duration::from_secs(1);
+        peers.connected(peer, connection, "/memory/1".parse().expect("an address"), now);
+        peers.greeted(peer, &[swarm], None, "test/1", false, now);
+        assert_eq!(peers.disconnected(&peer, connection, false, now), None, "idle, not lost");
+    }
+    (peers, now)
+}
+
+/// Members due within `span`, each found alive at once and let go again.
+fn rechecks(peers: &mut Peers, mut now: Instant, span: Duration) -> Vec<PeerId> {
+    let (end, mut all) = (now + span, Vec::new());
+    while now < end {
+        now += Duration::from_secs(1);
+        for peer in peers.due(now, 16) {
+            let connection = ConnectionId::new_unchecked(1_000_000 + all.len());
+            peers.connected(peer, connection, "/memory/1".parse().expect("an address"), now);
+            assert_eq!(peers.disconnected(&peer, connection, false, now), None);
+            all.push(peer);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_few_members_are_each_looked_up_every_minute() {
+    let (mut peers, now) = met(5, Instant::now());
+    let all = rechecks(&mut peers, now, Duration::from_secs(300));
+    assert!((20..=30).contains(&all.len()), "{} lookups of 5 members within 5 minutes", all.len());
+}
+
+#[test]
+fn many_members_do_not_cost_a_dial_a_second() {
+    let (mut peers, now) = met(200, Instant::now());
+    // What was due at sixty seconds when few were known yet comes first.
+    let soon = rechecks(&mut peers, now, Duration::from_secs(120));
+    let later = rechecks(&mut peers, now + Duration::from_secs(120), Duration::from_secs(1_200));
+    assert!(soon.len() <= 60, "{} lookups within two minutes", soon.len());
+    assert!(later.len() <= 20 * RECHECKS + RECHECKS, "{} lookups within twenty minutes", later.len());
+    let different: BTreeSet<_> = soon.iter().chain(&later).collect();
+    assert_eq!(different.len(), 200, "each has its turn");
+}
