@@ -14,7 +14,9 @@ pub(super) struct Said {
     pub(super) at: Duration,
     /// Hosts that can hear it.
     pub(super) expected: BTreeSet<usize>,
-    pub(super) heard: BTreeMap<usize, Duration>,
+    /// When each host heard it first, and in which of its runs last.
+    pub(super) heard: BTreeMap<usize, (Duration, u64)>,
+    /// How often a node was told what it had been told in the same run: whoever restarts may be told again.
     pub(super) twice: u64,
 }
 
@@ -47,13 +49,17 @@ impl Book {
         }
     }
 
-    pub(super) fn heard(&self, id: u64, host: usize, at: Duration) {
+    /// A host heard it, in its run of that number.
+    pub(super) fn heard(&self, id: u64, (host, run): (usize, u64), at: Duration) {
         let mut state = self.lock();
         let Some(said) = state.said.get_mut(&id) else { return };
         match said.heard.entry(host) {
-            Entry::Occupied(_) => said.twice += 1,
+            Entry::Occupied(mut before) => {
+                said.twice += u64::from(before.get().1 == run);
+                before.get_mut().1 = run;
+            }
             Entry::Vacant(place) => {
-                place.insert(at);
+                place.insert((at, run));
             }
         }
     }
