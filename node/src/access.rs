@@ -13,6 +13,7 @@ use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{SwarmId, SwarmName},
 };
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use crate::{
     builder::Allow,
@@ -66,11 +67,16 @@ pub(crate) struct Vicinity {
     allow: Allow,
     nearness: Nearness,
     seen: Arc<Mutex<HashMap<PeerId, Instant>>>,
+    /// For messages that wait until it is known where their author is.
+    turns: Arc<Semaphore>,
 }
+
+/// Messages that wait for a connection with their author. More are left: who floods from nowhere must not fill memory.
+const MAX_WAITING: usize = 1_024;
 
 impl Vicinity {
     pub(crate) fn new(allow: Allow, nearness: Nearness) -> Self {
-        Self { allow, nearness, seen: Arc::default() }
+        Self { allow, nearness, seen: Arc::default(), turns: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
     /// A connection proves who is where.
@@ -85,6 +91,11 @@ impl Vicinity {
         if seen.len() < MAX_NEAR || seen.contains_key(&peer) {
             seen.insert(peer, now);
         }
+    }
+
+    /// A place among the messages that wait for a connection with their author.
+    pub(crate) fn turn(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.turns.try_acquire()
     }
 
     /// Whether this node acts on what `peer` says to the swarm.

@@ -100,6 +100,28 @@ async fn a_broadcast_is_answered_in_its_conversation_and_everybody_sees_it() {
     assert_eq!(witnessed, expected, "who says nothing sees the same");
 }
 
+/// Two that know a third, and cannot reach each other: where the author is stays unknown.
+#[tokio::test]
+async fn a_public_endpoint_serves_members_wherever_they_are() {
+    let host = Host::new();
+    let middle = host.builder("middle").start().await.expect("started");
+    let seeds: Vec<_> = middle.listen_addrs().into_iter().filter_map(|addr| addr.to_string().parse().ok()).collect();
+    let apart = |name| host.builder(name).local(false).dht(false).bootstrap(seeds.clone());
+    let asker = apart("asker").start().await.expect("started");
+    let echo = |_: Context, (text,): (String,)| async move { Ok(text) };
+    let far = apart("far").endpoint(Endpoint::new("open").public(), echo).endpoint(Endpoint::new("near"), echo);
+    let far = far.start().await.expect("started");
+    for node in [&asker, &far] {
+        assert!(node.wait_until(LIMIT, |peers| peers.len() == 1).await, "{} sees {:?}", node.name(), node.peers());
+    }
+    let mut near = asker.broadcast("near", "hello").await.expect("sent");
+    let mut open = asker.broadcast("open", "hello").await.expect("sent");
+    assert_eq!(collect(&mut open, 2).await, ["asker broadcast", "far reply"]);
+    assert_eq!(collect(&mut near, 1).await, ["asker broadcast"]);
+    let more = timeout(Duration::from_millis(300), near.next()).await;
+    assert!(more.is_err(), "the other is for those who are near: {more:?}");
+}
+
 #[tokio::test]
 async fn handlers_may_decline_fail_say_nothing_or_answer_twice() {
     let host = Host::new();

@@ -307,16 +307,15 @@ impl Answerer {
             ),
             question,
         };
-        let permit = self.slots.clone().try_acquire_owned().map_err(|_| self.full());
         let (this, node, source) = (self.clone(), node.clone(), heard.source);
         tokio::spawn(async move {
             let id = arrived.id;
             if crate::talk::reach(&node, (arrived.peer, source), &message, &arrived.cx.back.cancelled).await {
-                match permit {
+                match this.slots.clone().try_acquire_owned() {
                     Ok(_permit) => return this.run(node, handler, arrived).await,
-                    Err(error) => {
+                    Err(_) => {
                         // A busy swarm need not hear why an asker who is gone got no answer.
-                        let _ = arrived.cx.say(&Word::Failed(error)).await;
+                        let _ = arrived.cx.say(&Word::Failed(this.full())).await;
                     }
                 }
             }

@@ -93,7 +93,6 @@ impl Runner {
         let cancelled = CancellationToken::new();
         lock(&self.broadcasts).insert(heard.id, (heard.author, cancelled.clone()));
         let called = Arc::new(Called::new(Talk::new(node, heard)));
-        let permit = endpoint.slots.clone().try_acquire_owned();
         let cx = Context {
             caller: node.author_of(heard),
             remote: node.remote_of(&heard.author).unwrap_or_else(Multiaddr::empty),
@@ -109,8 +108,8 @@ impl Runner {
         let (watch, broadcasts) = (self.watch(&cx), self.broadcasts.clone());
         let (node, id, from) = (node.clone(), heard.id, (heard.author, heard.source));
         tokio::spawn(async move {
-            if crate::talk::reach(&node, from, &message, &cancelled).await {
-                let outcome = match permit {
+            if endpoint.public || crate::talk::reach(&node, from, &message, &cancelled).await {
+                let outcome = match endpoint.slots.clone().try_acquire_owned() {
                     Ok(_permit) => {
                         let args = Arguments { args: message.args, kwargs: message.kwargs.unwrap_or_default() };
                         run(&*endpoint.handler, cx, args).await

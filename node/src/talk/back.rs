@@ -29,8 +29,9 @@ const MAX_UNDER_WAY: usize = 4;
 const PER_SECOND: f64 = 50.0;
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// For connecting to the author of a message, and when to dial once more: it may have had too many newcomers at once.
-const REACH: Duration = Duration::from_secs(5);
+/// For connecting to the author of a message, and when to dial once more, twice as late each time: it may have had too
+/// many newcomers at once. Where a hundred nodes that never met all talk at once, each connects to all.
+const REACH: Duration = Duration::from_secs(20);
 const REACH_AGAIN: Duration = Duration::from_millis(1_500);
 
 /// A handler's side of a conversation it was called into.
@@ -166,6 +167,10 @@ pub(crate) async fn reach(
     if node.is_connected(&author) || message.want == Some(0) {
         return false;
     }
+    let Ok(_turn) = node.vicinity().turn() else {
+        tracing::debug!(%author, "not acted on: too many messages wait for a connection with their author");
+        return false;
+    };
     let members = node.members_known() as f64;
     let spread = SPREAD_MAX.min(Duration::from_secs_f64(members / PER_SECOND));
     let pause = spread.mul_f64(rand::rng().random_range(0.0..1.0));
@@ -174,12 +179,14 @@ pub(crate) async fn reach(
     }
     let addrs: Vec<Multiaddr> = message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
     let mut changed = node.changed();
-    let mut dial = tokio::time::interval(REACH_AGAIN);
+    let (mut next, mut again) = (tokio::time::Instant::now(), REACH_AGAIN);
     let connected = async {
         while !node.is_connected(&author) && !node.vicinity().lets_in(&author) {
             tokio::select! {
-                _ = dial.tick() => {
+                () = tokio::time::sleep_until(next) => {
                     node.send(Command::DialAt { peer: author, addrs: addrs.clone(), source }).await;
+                    next += again;
+                    again *= 2;
                 }
                 change = changed.changed() => {
                     if change.is_err() {
