@@ -45,6 +45,8 @@ pub(crate) enum Command {
         later: Duration,
         done: oneshot::Sender<Result<Published, PublishError>>,
     },
+    /// Let gossip have what it was to take later: who waits for it did not get it straight.
+    PublishDeferred,
     /// Connect to the author of a message where it says it is.
     DialAt {
         peer: PeerId,

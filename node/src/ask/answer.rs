@@ -289,7 +289,7 @@ impl Answerer {
     pub(crate) fn hear(&self, node: &Node, heard: &Heard, message: Message) {
         let Some(handler) = self.handler.clone() else { return };
         let Said::Ask { text, context } = Said::read(&heard.event) else { return };
-        let talk = Talk::new(node, heard);
+        let talk = Talk::new(node, heard, &message);
         let (event, question) = (heard.event.clone(), Question { text, context });
         let way = Way::Talk(talk);
         let arrived = Arrived {

@@ -92,7 +92,7 @@ impl Runner {
         let Some(endpoint) = self.endpoints.get(&message.endpoint).filter(|e| !e.name.starts_with('_')) else { return };
         let cancelled = CancellationToken::new();
         lock(&self.broadcasts).insert(heard.id, (heard.author, cancelled.clone()));
-        let called = Arc::new(Called::new(Talk::new(node, heard)));
+        let called = Arc::new(Called::new(Talk::new(node, heard, &message)));
         let cx = Context {
             caller: node.author_of(heard),
             remote: node.remote_of(&heard.author).unwrap_or_else(Multiaddr::empty),

@@ -33,6 +33,7 @@ impl EventLoop {
             Command::Hold { peer, done } => {
                 let _ = done.send(self.behaviour().upkeep.hold(&peer));
             }
+            Command::PublishDeferred => self.say_all_deferred(),
             Command::DialAt { peer, addrs, source } => self.dial_at(peer, &addrs, source),
             Command::Publish { draft, later, done } => {
                 let _ = done.send(self.publish(draft, later));

@@ -170,6 +170,12 @@ impl EventLoop {
         });
     }
 
+    pub(super) fn say_all_deferred(&mut self) {
+        if let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() {
+            release(&mut self.deferred, gossip, |_| true);
+        }
+    }
+
     /// Events whose predecessors do not come.
     pub(super) fn hear_overdue(&mut self, now: Instant) {
         for heard in self.order.due(now) {

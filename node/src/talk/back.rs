@@ -1,14 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::rpc::CallError;
 use p2pnode_wire::{
     error::ErrorCode,
     ids::{ConversationId, EventId, SwarmId},
     talk::Message,
 };
 use rand::RngExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{Draft, Heard, PublishError};
@@ -29,10 +31,18 @@ const MAX_UNDER_WAY: usize = 4;
 const PER_SECOND: f64 = 50.0;
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// For connecting to the author of a message, and when to dial once more, twice as late each time: it may have had too
-/// many newcomers at once. Where a hundred nodes that never met all talk at once, each connects to all.
+/// For connecting to the author of a message to learn where it is. Where a hundred nodes that never met all talk at once,
+/// each connects to all.
 const REACH: Duration = Duration::from_secs(20);
-const REACH_AGAIN: Duration = Duration::from_millis(1_500);
+
+/// For connecting to the author to bring it an answer; then gossip has it.
+const MEET: Duration = Duration::from_secs(3);
+/// Members of a large swarm that connect for it per second: fewer than for [`REACH`] would keep an asker waiting, and it
+/// has called them.
+const MET_PER_SECOND: f64 = 100.0;
+
+/// When the author is dialled once more, then twice as late each time: it may have had too many newcomers at once.
+const DIAL_AGAIN: Duration = Duration::from_millis(1_500);
 
 /// A handler's side of a conversation it was called into.
 #[derive(Clone)]
@@ -44,15 +54,20 @@ struct Inner {
     conversation: ConversationId,
     message: EventId,
     author: PeerId,
+    /// Where it says it is, and who told us.
+    addrs: Vec<Multiaddr>,
+    source: PeerId,
     trace: Option<String>,
     /// One word after the other, so that an ack never overtakes a reply.
     turn: tokio::sync::Mutex<()>,
     /// Words on their way straight to the author.
     under_way: Arc<Semaphore>,
+    /// Whether the author could be connected to, once that was tried.
+    met: OnceCell<bool>,
 }
 
 impl Talk {
-    pub(crate) fn new(node: &Node, heard: &Heard) -> Self {
+    pub(crate) fn new(node: &Node, heard: &Heard, message: &Message) -> Self {
         let event = &heard.event;
         Self(Arc::new(Inner {
             node: node.downgrade(),
@@ -60,9 +75,12 @@ impl Talk {
             conversation: event.conversation,
             message: heard.id,
             author: heard.author,
+            addrs: addrs_of(message),
+            source: heard.source,
             trace: event.trace.clone(),
             turn: tokio::sync::Mutex::new(()),
             under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
+            met: OnceCell::new(),
         }))
     }
 
@@ -91,7 +109,9 @@ impl Talk {
             trace: talk.trace.clone(),
             body,
         };
-        let straight = node.is_connected(&talk.author);
+        let connected = node.is_connected(&talk.author);
+        let large = node.members_known() > SMALL && !talk.addrs.is_empty();
+        let straight = connected || large;
         let later = if straight { spread(&node) } else { Duration::ZERO };
         let published = node.publish_later(draft, later).await;
         let published = published.map_err(|error| HandlerError::new(error.to_string()))?;
@@ -100,14 +120,31 @@ impl Talk {
         }
         // Beside the handler, which need not wait for a round trip; the author hears a feed in its order.
         let permit = talk.under_way.clone().acquire_owned().await;
-        let (author, swarm) = (talk.author, talk.swarm);
+        let this = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = node.bring(author, &swarm, published.raw, BRING).await {
-                tracing::debug!(%author, %error, "an answer was not taken directly");
+            if let Err(error) = this.bring(&node, published.raw).await {
+                tracing::debug!(author = %this.0.author, %error, "an answer was not taken directly");
+                node.send(Command::PublishDeferred).await;
             }
             drop(permit);
         });
         Ok(())
+    }
+
+    async fn bring(&self, node: &Node, raw: Bytes) -> Result<bool, CallError> {
+        let talk = &*self.0;
+        if !node.is_connected(&talk.author) {
+            let met = talk.met.get_or_init(|| async {
+                let pause = spread_over(node, MET_PER_SECOND);
+                tokio::time::sleep(pause).await;
+                let connected = || node.is_connected(&talk.author);
+                meet(node, talk.author, talk.source, &talk.addrs, MEET, connected).await
+            });
+            if !*met.await {
+                return Err(CallError::Unreachable { reason: "it does not answer where it says it is".into() });
+            }
+        }
+        node.bring(talk.author, &talk.swarm, raw, BRING).await
     }
 }
 
@@ -171,20 +208,44 @@ pub(crate) async fn reach(
         tracing::debug!(%author, "not acted on: too many messages wait for a connection with their author");
         return false;
     };
-    let members = node.members_known() as f64;
-    let spread = SPREAD_MAX.min(Duration::from_secs_f64(members / PER_SECOND));
-    let pause = spread.mul_f64(rand::rng().random_range(0.0..1.0));
+    let pause = spread_over(node, PER_SECOND);
     if tokio::time::timeout(pause, cancelled.cancelled()).await.is_ok() {
         return false;
     }
-    let addrs: Vec<Multiaddr> = message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
+    let addrs = addrs_of(message);
+    let connected = || node.is_connected(&author) || node.vicinity().lets_in(&author);
+    tokio::select! {
+        _ = meet(node, author, source, &addrs, REACH, connected) => node.vicinity().lets_in(&author),
+        () = cancelled.cancelled() => false,
+    }
+}
+
+fn addrs_of(message: &Message) -> Vec<Multiaddr> {
+    message.reply_addrs.iter().filter_map(|addr| addr.parse().ok()).collect()
+}
+
+/// A moment such that all members together connect to one of them at `rate` per second.
+fn spread_over(node: &Node, rate: f64) -> Duration {
+    let members = node.members_known() as f64;
+    SPREAD_MAX.min(Duration::from_secs_f64(members / rate)).mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+/// Dials `author` where it says it is until `met`, or out of time.
+async fn meet(
+    node: &Node,
+    author: PeerId,
+    source: PeerId,
+    addrs: &[Multiaddr],
+    limit: Duration,
+    met: impl Fn() -> bool,
+) -> bool {
     let mut changed = node.changed();
-    let (mut next, mut again) = (tokio::time::Instant::now(), REACH_AGAIN);
-    let connected = async {
-        while !node.is_connected(&author) && !node.vicinity().lets_in(&author) {
+    let (mut next, mut again) = (tokio::time::Instant::now(), DIAL_AGAIN);
+    let meeting = async {
+        while !met() {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
-                    node.send(Command::DialAt { peer: author, addrs: addrs.clone(), source }).await;
+                    node.send(Command::DialAt { peer: author, addrs: addrs.to_vec(), source }).await;
                     next += again;
                     again *= 2;
                 }
@@ -196,8 +257,6 @@ pub(crate) async fn reach(
             }
         }
     };
-    tokio::select! {
-        _ = tokio::time::timeout(REACH, connected) => node.vicinity().lets_in(&author),
-        () = cancelled.cancelled() => false,
-    }
+    let _ = tokio::time::timeout(limit, meeting).await;
+    met()
 }
