@@ -12,8 +12,8 @@ use super::around::around;
 /// A behaviour whose connection handlers lie on the heap.
 ///
 /// The Swarm (0.48) runs each connection in a future that holds its handler several times over, once per state of the
-/// future. With the handlers of a dozen protocols that is 22 KiB per connection, moved when it is started; boxed it is
-/// a third. Put it around all behaviours of a Swarm.
+/// future. With the handlers of a dozen protocols that was 22 KiB per connection, moved when it is started; a boxed one
+/// is a pointer there. Put it around all behaviours of a Swarm.
 #[derive(Debug, Default)]
 pub struct Compact<B>(pub B);
 
