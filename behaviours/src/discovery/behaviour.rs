@@ -85,6 +85,13 @@ impl Behaviour {
         self.dht.provide(key)
     }
 
+    /// The same for a key that only leads into a swarm, for which any few providers serve: where two holders tell of
+    /// as many as they tell, and all are nearer to the key than this node, it says nothing, and looks again when an
+    /// announcement would be due.
+    pub fn provide_entrance(&mut self, key: &str) -> bool {
+        self.dht.provide_entrance(key)
+    }
+
     /// No longer announces `key`; what others keep runs out within the hour.
     pub fn stop_providing(&mut self, key: &str) {
         self.dht.stop_providing(key);

@@ -11,6 +11,7 @@ use p2pnode_wire::{
     card::Card,
     hello::{AGENT_MAX, Hello, HelloReply, LIST_MAX, Shared},
     ids::{PeerKey, SwarmId, SwarmName},
+    sign::Signed,
 };
 use rand::{Rng, seq::IteratorRandom};
 
@@ -234,7 +235,7 @@ impl State {
         for entry in &reply.shared {
             let Some(swarm) = self.swarms.keys().find(|id| id.blind(nonce) == entry.swarm).copied() else { continue };
             shared.push(swarm);
-            if let Some(member) = open(&entry.card, now_ms).filter(|m| m.peer == peer) {
+            if let Some(member) = self.open_card(&swarm, peer, &entry.card, now_ms) {
                 self.remember(swarm, &member, reply.ephemeral);
                 card = Some(Box::new(member));
             }
@@ -253,6 +254,16 @@ impl State {
             known,
             ephemeral: reply.ephemeral,
         }
+    }
+
+    /// The card of `peer` itself. Neighbours greet each other again and again with the same one: it is verified once.
+    fn open_card(&self, swarm: &SwarmId, peer: PeerId, bytes: &Bytes, now_ms: u64) -> Option<Member> {
+        let before = self.swarms.get(swarm)?.members.get(&key_of(&peer)?);
+        if before != Some(bytes) {
+            return open(bytes, now_ms).filter(|member| member.peer == peer);
+        }
+        let card = Card::open_again(&Signed::parse(bytes.clone()).ok()?, now_ms).ok()?;
+        Some(Member { peer, card, signed: bytes.clone() })
     }
 
     fn remember(&mut self, swarm: SwarmId, member: &Member, ephemeral: bool) {

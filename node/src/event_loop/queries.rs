@@ -25,6 +25,9 @@ use crate::{
 /// Queries at once; more are refused. Each holds a few kilobytes of candidates.
 const MAX_QUERIES: usize = 256;
 
+/// A search for members ends when so many are found: more than a holder keeps are not in one answer.
+const MEMBERS_FOUND: usize = 20;
+
 /// A query that has not reported by then is forgotten: Kademlia's own limit is 10 s.
 const FORGET: Duration = Duration::from_secs(30);
 
@@ -135,6 +138,21 @@ impl EventLoop {
                 into.push(*peer);
             }
         }
+        let found = into.len();
+        if let Some((Waiting::Members(found_members), _)) = self.queries.0.get(&token) {
+            let strangers = self.strangers(found_members).len();
+            // The search itself dials: each holder of the key tells as much as the others.
+            if strangers >= MEMBERS_DIALS || found >= MEMBERS_FOUND {
+                self.behaviour().discovery.finish(token);
+            }
+        }
+    }
+
+    /// Those of `found` that are not known to be members.
+    fn strangers(&self, found: &[PeerId]) -> Vec<PeerId> {
+        let own = self.setup.identity.peer_id();
+        let peers = lock(&self.setup.shared.peers);
+        found.iter().filter(|peer| **peer != own && !peers.is_member(peer)).copied().collect()
     }
 
     fn value_found(&mut self, token: QueryToken, value: &Value, from: Option<PeerId>) {
@@ -176,12 +194,7 @@ impl EventLoop {
 
     /// Dials some of those who say that they are in our swarm.
     fn greet_providers(&mut self, found: &[PeerId]) {
-        let own = self.setup.identity.peer_id();
-        let unknown: Vec<PeerId> = {
-            let peers = lock(&self.setup.shared.peers);
-            found.iter().filter(|p| **p != own && !peers.is_member(p)).copied().collect()
-        };
-        for peer in unknown.into_iter().take(MEMBERS_DIALS) {
+        for peer in self.strangers(found).into_iter().take(MEMBERS_DIALS) {
             self.dial(peer, "announces the swarm");
         }
     }

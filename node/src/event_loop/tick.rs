@@ -249,7 +249,7 @@ impl EventLoop {
         let capabilities: Vec<String> = self.setup.about.capabilities.iter().map(|c| c.name.clone()).collect();
         for (swarm, _) in self.setup.swarms.clone() {
             let discovery = &mut self.setup.swarm.behaviour_mut().discovery;
-            discovery.provide(&key::swarm(&swarm));
+            discovery.provide_entrance(&key::swarm(&swarm));
             for capability in &capabilities {
                 discovery.provide(&key::capability(&swarm, capability, 0));
             }

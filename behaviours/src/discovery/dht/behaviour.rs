@@ -19,6 +19,7 @@ use p2pnode_wire::value::{self, Value};
 
 use super::{
     announce::Announce,
+    crowd::Crowd,
     query::{Output, Own, PutError, Query, QueryToken, Stats},
     refresh::{Lookup, Refresh},
     settings::settings,
@@ -133,16 +134,15 @@ impl Behaviour {
     }
 
     fn fits(&mut self, peer: &PeerId, addr: &Multiaddr) -> bool {
-        let Some(wanted) = self.kad.kbucket(*peer).map(|bucket| bucket.range()) else { return false };
+        let Some(bucket) = self.kad.kbucket(*peer) else { return false };
+        if bucket.iter().any(|entry| entry.node.key.preimage() == peer) {
+            return true;
+        }
+        let wanted = bucket.range();
         let mut known = Vec::new();
         for bucket in self.kad.kbuckets() {
             let place = bucket.range();
-            for entry in bucket.iter() {
-                if entry.node.key.preimage() == peer {
-                    return true;
-                }
-                known.push((place, entry.node.value.first().clone()));
-            }
+            known.extend(bucket.iter().map(|entry| (place, entry.node.value.first().clone())));
         }
         table::fits(addr, &wanted, known.iter().map(|(place, addr)| (*place, addr)))
     }
@@ -160,10 +160,15 @@ impl Behaviour {
         self.announce.add(Own::Key(RecordKey::new(&key)))
     }
 
+    pub(crate) fn provide_entrance(&mut self, key: &str) -> bool {
+        self.announce.add(Own::Entrance(RecordKey::new(&key)))
+    }
+
     pub(crate) fn stop_providing(&mut self, key: &str) {
         let key = RecordKey::new(&key);
         self.kad.stop_providing(&key);
-        self.announce.remove(&Own::Key(key));
+        self.announce.remove(&Own::Key(key.clone()));
+        self.announce.remove(&Own::Entrance(key));
     }
 
     pub(crate) fn providers(&mut self, key: &str) -> QueryToken {
@@ -288,9 +293,20 @@ impl Behaviour {
     }
 
     fn start_announcing(&mut self, own: Own) {
+        match own {
+            Own::Entrance(key) if self.table >= store::MAX_PROVIDERS => {
+                let crowd = Crowd::new(key.clone(), &self.own, self.replication.get());
+                let id = self.kad.get_providers(key.clone());
+                self.queries.insert(id, Query::Crowded { key, crowd });
+            }
+            other => self.announce_now(other),
+        }
+    }
+
+    pub(super) fn announce_now(&mut self, own: Own) {
         tracing::debug!(?own, "announces");
         let (started, token) = match &own {
-            Own::Key(key) => (self.kad.start_providing(key.clone()), None),
+            Own::Key(key) | Own::Entrance(key) => (self.kad.start_providing(key.clone()), None),
             Own::Value(key) => {
                 let Some(raw) = self.values.get(key) else { return };
                 let record = kad::Record::new(key.clone(), raw.to_vec());

@@ -151,3 +151,42 @@ fn addresses_come_without_the_peer_so_that_each_is_dialled_once() {
         node.handle_pending_outbound_connection(ConnectionId::new_unchecked(1), Some(peer), &[], Endpoint::Dialer);
     assert_eq!(dialled.expect("not denied"), [addr]);
 }
+
+/// Holders keep the twenty providers nearest to a key: whoever is farther finds that out and says nothing.
+#[tokio::test]
+async fn who_would_not_be_kept_does_not_announce() {
+    const KEY: &str = "/p2pnode/swarm/garden";
+    let mut swarms = network(24).await;
+    // All know all, as after a while.
+    let known: Vec<_> = swarms.iter().map(|swarm| (*swarm.local_peer_id(), testing::memory(swarm))).collect();
+    for swarm in &mut swarms {
+        for (peer, addr) in &known {
+            swarm.behaviour_mut().add(*peer, addr.clone());
+        }
+        swarm.behaviour_mut().count();
+    }
+    let place = kad::KBucketKey::new(RecordKey::new(&KEY));
+    swarms.sort_by_key(|swarm| place.distance(&kad::KBucketKey::from(*swarm.local_peer_id())));
+    for swarm in &mut swarms[..22] {
+        assert!(swarm.behaviour_mut().provide_entrance(KEY));
+    }
+    let kept = |swarm: &mut Swarm<Behaviour>| swarm.behaviour_mut().kad.store_mut().providers(&RecordKey::new(&KEY));
+    let full = |swarms: &mut [Swarm<Behaviour>], _: Option<_>| {
+        swarms[..8].iter_mut().all(|holder| kept(holder).len() == 20).then_some(())
+    };
+    testing::until(&mut swarms, LIMIT, full).await.expect("the holders have twenty");
+
+    let last = swarms.len() - 1;
+    let far = *swarms[last].local_peer_id();
+    assert!(swarms[last].behaviour_mut().provide_entrance(KEY));
+    let looked = testing::until(&mut swarms, LIMIT, |swarms, _| {
+        let behaviour = swarms[last].behaviour_mut();
+        let asks =
+            behaviour.queries.values().any(|query| matches!(query, Query::Crowded { .. } | Query::Announce { .. }));
+        let now = Instant::now();
+        let done = behaviour.announce.wake_at(24, now).is_some_and(|at| at > now);
+        (done && !asks).then_some(())
+    });
+    looked.await.expect("looked");
+    assert!(kept(&mut swarms[last]).iter().all(|record| record.provider != far), "not even here");
+}

@@ -2,6 +2,7 @@
 
 mod announce;
 mod behaviour;
+mod crowd;
 mod query;
 mod refresh;
 mod results;

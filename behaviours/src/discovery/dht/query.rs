@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, RecordKey};
 use p2pnode_wire::value::{Value, ValueError};
 
-use super::refresh::Lookup;
+use super::{crowd::Crowd, refresh::Lookup};
 
 /// Names a lookup; its results carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +68,8 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Own {
     Key(RecordKey),
+    /// A key for which any few providers serve.
+    Entrance(RecordKey),
     Value(RecordKey),
 }
 
@@ -90,6 +92,11 @@ pub(super) enum Query {
         own: Own,
         token: Option<QueryToken>,
     },
+    /// Before an announcement: whether it is of use.
+    Crowded {
+        key: RecordKey,
+        crowd: Crowd,
+    },
     Refresh(Lookup),
 }
 
@@ -98,7 +105,7 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Refresh(_) => None,
+            Self::Crowded { .. } | Self::Refresh(_) => None,
         }
     }
 }

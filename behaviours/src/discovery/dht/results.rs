@@ -9,7 +9,7 @@ use libp2p_swarm::{ConnectionId, NetworkBehaviour};
 
 use super::{
     behaviour::Behaviour,
-    query::{Output, Query, Stats},
+    query::{Output, Own, Query, Stats},
     refresh::Lookup,
     store,
 };
@@ -69,6 +69,14 @@ impl Behaviour {
     }
 
     fn found_providers(&mut self, id: QueryId, key: &RecordKey, providers: HashSet<PeerId>, last: bool) {
+        if let Some(Query::Crowded { crowd, .. }) = self.queries.get_mut(&id) {
+            if crowd.told(&providers)
+                && let Some(mut query) = self.kad.query_mut(&id)
+            {
+                query.finish();
+            }
+            return;
+        }
         let Some(Query::Providers { token, seen }) = self.queries.get_mut(&id) else { return };
         let token = *token;
         let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
@@ -138,6 +146,15 @@ impl Behaviour {
 
     fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
         let Some(query) = self.queries.remove(&id) else { return };
+        if let Query::Crowded { key, crowd } = query {
+            if crowd.is_complete() {
+                tracing::debug!(?key, "has providers enough that are nearer");
+                self.announce.finished(&Own::Entrance(key));
+            } else {
+                self.announce_now(Own::Entrance(key));
+            }
+            return;
+        }
         if let Query::Announce { own, .. } = &query {
             self.announce.finished(own);
         }

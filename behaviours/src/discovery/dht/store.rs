@@ -25,7 +25,7 @@ const MAX_PER_OWNER: usize = 8;
 /// Keys that somebody provides.
 const MAX_KEYS: usize = 1_024;
 /// Providers of one key: the nearest to the key, as every holder chooses the same.
-const MAX_PROVIDERS: usize = 20;
+pub(super) const MAX_PROVIDERS: usize = 20;
 /// Of these, from one /24 or IPv6 /48.
 const MAX_PER_NETWORK: usize = 2;
 /// Keys of one provider.
