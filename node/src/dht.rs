@@ -128,6 +128,16 @@ impl Dht {
         self.query(|done| Command::PutValue { sealed: sealed.clone(), done }).await
     }
 
+    /// The peers in this node's routing table, those of the nearest buckets first; none without the DHT.
+    ///
+    /// # Errors
+    /// [`DhtError::Shutdown`].
+    pub async fn table(&self) -> Result<Vec<PeerId>, DhtError> {
+        let (done, table) = oneshot::channel();
+        self.node.send(Command::Table { done }).await;
+        table.await.map_err(|_| DhtError::Shutdown)
+    }
+
     /// Reads `NAME` of this node, or `PEER/NAME` of another, where PEER is a name, id or prefix.
     ///
     /// # Errors

@@ -107,6 +107,11 @@ impl Behaviour {
         self.dht.lookup(peer)
     }
 
+    /// The peers in the routing table, nearest buckets first.
+    pub fn routing_table(&mut self) -> Vec<PeerId> {
+        self.dht.routing_table()
+    }
+
     /// Publishes a value signed by this node (the raw bytes of [`Signed`](crate::wire::sign::Signed)), now and every 20
     /// minutes.
     pub fn put_value(&mut self, raw: Bytes) -> Result<QueryToken, PutError> {

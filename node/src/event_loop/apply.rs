@@ -45,6 +45,9 @@ impl EventLoop {
             Command::GetValue { key, done } => self.get_value(key, done),
             Command::Providers { key, done } => self.providers(&key, done),
             Command::Lookup { peer, done } => self.lookup(peer, done),
+            Command::Table { done } => {
+                let _ = done.send(self.behaviour().discovery.routing_table());
+            }
             Command::Shutdown { done } => self.say_goodbye(done),
         }
     }

@@ -52,6 +52,11 @@ pub(super) struct Track {
 }
 
 impl Track {
+    /// A look-up by a node with these in its table.
+    pub(super) fn from(table: &[PeerId]) -> Self {
+        Self { depth: table.iter().map(|peer| (*peer, 1)).collect(), requests: 0 }
+    }
+
     pub(super) fn asked(&mut self, peer: PeerId) {
         self.requests += 1;
         self.depth.entry(peer).or_insert(1);
@@ -77,11 +82,12 @@ mod tests {
     #[test]
     fn steps_are_counted() {
         let [a, b, c] = [(); 3].map(|()| PeerId::random());
-        let mut track = Track::default();
+        let mut track = Track::from(&[a]);
         track.asked(a);
         track.told(&a, &[b]);
         track.asked(b);
         track.told(&b, &[a, c]);
+        assert_eq!(Track::from(&[c]).result(&c), (Some(1), 0), "in the table");
         assert_eq!((track.result(&a), track.result(&b), track.result(&c)), ((Some(1), 2), (Some(2), 2), (Some(3), 2)));
     }
 

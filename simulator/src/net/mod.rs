@@ -375,12 +375,12 @@ impl Net {
         heard.first.entry(to).or_insert(First { hops });
     }
 
-    /// Follows the look-up of `peer` by `host` from now on.
-    pub fn follow_lookup(&self, host: usize, peer: &PeerId) {
-        self.lock().lookups.insert((host, peer.to_bytes()), kad::Track::default());
+    /// Follows the look-up of `peer` by `host`, whose routing table has these, from now on.
+    pub fn follow_lookup(&self, host: usize, peer: &PeerId, table: &[PeerId]) {
+        self.lock().lookups.insert((host, peer.to_bytes()), kad::Track::from(table));
     }
 
-    /// How many steps it took to hear of the peer, 1 if it was known before, and how many requests were made; ends the
+    /// How many steps it took to hear of the peer, 1 if it was in the table, and how many requests were made; ends the
     /// following. With [`Fidelity::Direct`] only.
     pub fn lookup_followed(&self, host: usize, peer: &PeerId) -> Option<(Option<u32>, u32)> {
         let track = self.lock().lookups.remove(&(host, peer.to_bytes()))?;

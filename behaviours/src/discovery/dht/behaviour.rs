@@ -156,6 +156,11 @@ impl Behaviour {
         self.table
     }
 
+    pub(crate) fn routing_table(&mut self) -> Vec<PeerId> {
+        let entries = self.kad.kbuckets();
+        entries.flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>()).collect()
+    }
+
     pub(crate) fn provide(&mut self, key: &str) -> bool {
         self.announce.add(Own::Key(RecordKey::new(&key)))
     }

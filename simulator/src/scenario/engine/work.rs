@@ -130,7 +130,8 @@ async fn lookup(world: World, index: usize, target: usize) {
     let Ok(node) = world.node(index).node() else { return };
     let wanted = world.node(target).peer_id();
     let host = world.node(index).host();
-    world.sim.net().follow_lookup(host, &wanted);
+    let table = node.dht().table().await.unwrap_or_default();
+    world.sim.net().follow_lookup(host, &wanted, &table);
     let began = world.sim.elapsed();
     world.tally(|tally| tally.lookups += 1);
     let found = tokio::time::timeout(LOOKUP, node.dht().lookup(wanted)).await;
