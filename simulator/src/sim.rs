@@ -19,6 +19,7 @@ use rand_chacha::{
 use crate::{
     log::{Entry, Log},
     net::{self, Fault, Fidelity, Flow, Model, Nat, Net, Verdict},
+    scenario::Metrics,
     transport::memory,
 };
 
@@ -196,6 +197,29 @@ impl Sim {
     /// Puts a line into the log, where it counts for the digest.
     pub fn say(&self, text: impl Into<String>) {
         self.0.log.add(self.elapsed(), || Entry::Said(text.into()));
+    }
+
+    /// What was measured so far, as in the reports of scenarios: `node.connections`, `node.connections_peak`,
+    /// `node.dials` and `node.sent_bytes_per_s` with a sample per node; `gossip.hops`, `gossip.messages` and
+    /// `gossip.duplicates_per_msg` with [`Fidelity::Direct`] only.
+    pub fn report(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        let elapsed = self.elapsed().as_secs_f64().max(1e-9);
+        for host in 0..self.0.nodes.load(Ordering::Relaxed) {
+            let host = self.0.net.host(usize::try_from(host).unwrap_or(usize::MAX));
+            metrics.sample("node.connections", host.connections as f64);
+            metrics.sample("node.connections_peak", host.peak as f64);
+            metrics.sample("node.dials", host.dials as f64);
+            metrics.sample("node.sent_bytes_per_s", host.sent as f64 / elapsed);
+        }
+        let paths = self.0.net.gossip();
+        if paths.firsts > 0 {
+            let duplicates = (paths.copies - paths.firsts) as f64 / paths.firsts as f64;
+            metrics.number("gossip.duplicates_per_msg", duplicates);
+            metrics.number("gossip.messages", paths.messages as f64);
+            paths.hops.iter().for_each(|hops| metrics.sample("gossip.hops", f64::from(*hops)));
+        }
+        metrics
     }
 
     /// Chance of a purpose of its own: what one part of a program draws does not change what another gets.

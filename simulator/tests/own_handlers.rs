@@ -36,7 +36,11 @@ fn a_partition_heals() {
             }
         };
         let took = tokio::time::timeout(Duration::from_secs(30), came).await;
-        Ok::<_, SimError>(took.is_ok())
+        Ok::<_, SimError>((took.is_ok(), sim.report()))
     });
-    assert!(outcome.expect("a thread").expect("a simulation"), "within 30 s");
+    let (heard, report) = outcome.expect("a thread").expect("a simulation");
+    assert!(heard, "within 30 s");
+    let connections = report.samples("node.connections");
+    assert!(connections.len() == 12 && connections.iter().all(|count| *count >= 1.0), "{connections:?}");
+    assert!(report.get("gossip.messages").is_some_and(|messages| messages >= 1.0), "what was said went round");
 }

@@ -73,6 +73,14 @@ impl Metrics {
         self.samples.entry(name).or_default().push(value);
     }
 
+    /// Takes what `other` has measured.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (name, values) in &other.samples {
+            self.samples.entry(name).or_default().extend(values);
+        }
+        self.numbers.extend(&other.numbers);
+    }
+
     pub(crate) fn number(&mut self, name: &'static str, value: f64) {
         self.numbers.insert(name, value);
     }

@@ -104,6 +104,7 @@ const TABLE: &[(&str, &str)] = &[
     ("dht.search_ms", "dht search ms"),
     ("dht.search_requests", "dht search requests"),
     ("join.ready_ms", "join to ready ms"),
+    ("join.dials", "dials to join"),
     ("rejoin_s", "rejoin s"),
     ("node.connections", "connections"),
     ("node.connections_peak", "connections, peak"),

@@ -30,6 +30,15 @@ pub(super) fn ms(time: Duration) -> f64 {
 }
 
 impl Run {
+    /// What it took until all knew somebody.
+    pub(super) fn joined(&self, cpu: Duration) {
+        let dials = self.world.sim.report().samples("node.dials").to_vec();
+        self.world.tally(|tally| {
+            tally.metrics.number("join.cpu_ms_per_node", ms(cpu) / dials.len().max(1) as f64);
+            dials.into_iter().for_each(|dials| tally.metrics.sample("join.dials", dials));
+        });
+    }
+
     pub(super) fn traffic(&self) -> u64 {
         self.world.sim.net().protocols().iter().map(|(_, traffic)| traffic.bytes).sum()
     }
@@ -89,8 +98,9 @@ impl Run {
 
     pub(super) fn measure(&self) -> Metrics {
         let ratio = |part: u64, all: u64| part as f64 / all as f64;
-        let mut metrics = self.world.tally(|tally| {
-            let mut metrics = tally.metrics.clone();
+        let mut metrics = self.world.sim.report();
+        self.world.tally(|tally| {
+            metrics.extend(&tally.metrics);
             for (name, part, all) in [
                 ("ask.success_ratio", tally.asks_answered, tally.asks),
                 ("dht.lookup_success_ratio", tally.lookups_found, tally.lookups),
@@ -100,7 +110,6 @@ impl Run {
                     metrics.number(name, ratio(part, all));
                 }
             }
-            metrics
         });
         let (delivered, times) = self.deliveries();
         if let Some(delivered) = delivered {
@@ -109,21 +118,6 @@ impl Run {
             metrics.number("gossip.told_twice", twice as f64);
         }
         times.into_iter().for_each(|time| metrics.sample("gossip.delivery_ms", time));
-        let paths = self.world.sim.net().gossip();
-        if paths.firsts > 0 {
-            metrics.number("gossip.duplicates_per_msg", ratio(paths.copies - paths.firsts, paths.firsts));
-            metrics.number("gossip.messages", paths.messages as f64);
-            paths.hops.iter().for_each(|hops| metrics.sample("gossip.hops", f64::from(*hops)));
-        }
-        let elapsed = self.world.sim.elapsed().as_secs_f64().max(1e-9);
-        let hosts: Vec<usize> = self.world.members(|members| members.iter().map(|m| m.node.host()).collect());
-        for host in &hosts {
-            let host = self.world.sim.net().host(*host);
-            metrics.sample("node.connections", host.connections as f64);
-            metrics.sample("node.connections_peak", host.peak as f64);
-            metrics.sample("node.dials", host.dials as f64);
-            metrics.sample("node.sent_bytes_per_s", host.sent as f64 / elapsed);
-        }
         metrics
     }
 

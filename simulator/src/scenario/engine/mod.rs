@@ -140,7 +140,9 @@ impl Run {
     }
 
     async fn main(&mut self) -> Result<Ended, SimError> {
+        let cpu = measure::cpu_time();
         self.join().await?;
+        self.joined(measure::cpu_time() - cpu);
         tokio::time::sleep(self.scenario.warmup.0).await;
         self.world.sim.net().forget_gossip();
         self.began = self.world.sim.elapsed();
