@@ -10,9 +10,11 @@ const STYLE: &str = include_str!("report.css");
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 200.0;
 /// Room for the numbers left of it and below it.
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 84.0;
 const BELOW: f64 = 24.0;
 const ABOVE: f64 = 14.0;
+/// Below the bars of a histogram, at most.
+const LABELS: usize = 12;
 
 /// Rows shown of a table of points; the JSON has them all.
 const ROWS: usize = 60;
@@ -82,7 +84,7 @@ fn thresholds(out: &mut String, report: &Report) {
     let passed = report.verdicts.iter().filter(|verdict| verdict.pass).count();
     let _ = write!(
         out,
-        "<h2>Thresholds: {passed} of {} hold</h2><div class=\"scroll\"><table><thead><tr><th></th><th>metric</th><th>must \
+        "<h2>Thresholds: {passed} of {} hold</h2><div class=\"scroll\"><table><thead><tr><th></th><th class=\"of\">metric</th><th class=\"of\">must \
          be</th><th>is</th></tr></thead><tbody>",
         report.verdicts.len()
     );
@@ -167,9 +169,10 @@ fn over_time(out: &mut String, report: &Report) {
     chart(out, "", "s", &up, &report.bands);
     let rows = report.points.iter().map(|p| vec![p.at_s, p.up as f64, p.connections_per_node]);
     numbers(out, &["s", "up", "connections per node"], rows.collect());
-    out.push_str("<h2>Bytes sent per node and second</h2>");
-    chart(out, "B/s", "s", &[line("sent", "a", &|p| Some(p.bytes_per_node_s))], &report.bands);
-    numbers(out, &["s", "B/s"], report.points.iter().map(|p| vec![p.at_s, p.bytes_per_node_s]).collect());
+    out.push_str("<h2>Sent per node and second</h2>");
+    let kilobytes = |p: &super::Point| p.bytes_per_node_s / 1e3;
+    chart(out, "kB/s", "s", &[line("sent", "a", &|p| Some(kilobytes(p)))], &report.bands);
+    numbers(out, &["s", "kB/s"], report.points.iter().map(|p| vec![p.at_s, kilobytes(p)]).collect());
 }
 
 /// Shares of samples up to each value.
@@ -205,8 +208,11 @@ fn histogram(out: &mut String, report: &Report, metric: &str, title: &str) {
     }
     let top = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
     let _ = write!(out, "<h2>{title}</h2>{}", open_chart(title));
-    axis(out, (0.0, top), (0.0, most), "", "");
+    heights(out, top, "");
     let step = (WIDTH - LEFT) / counts.len() as f64;
+    for value in (0..counts.len()).step_by(counts.len().div_ceil(LABELS)) {
+        below(out, LEFT + (value as f64 + 0.5) * step, "middle", &value.to_string());
+    }
     for (value, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let height = (*count as f64 / top) * HEIGHT;
         let _ = write!(
@@ -248,31 +254,36 @@ fn nice(value: f64) -> f64 {
     steps.iter().map(|step| step * power).find(|nice| *nice >= value * 0.999_999).unwrap_or(value)
 }
 
-fn axis(out: &mut String, y: (f64, f64), x: (f64, f64), y_unit: &str, x_unit: &str) {
+/// Lines at four heights up to `top`, and what they are.
+fn heights(out: &mut String, top: f64, unit: &str) {
     for part in 0..=4 {
         let share = f64::from(part) / 4.0;
         let at = ABOVE + HEIGHT * (1.0 - share);
-        let value = y.0 + (y.1 - y.0) * share;
-        let unit = if part == 4 { y_unit } else { "" };
+        let unit = if part == 4 { unit } else { "" };
         let _ = write!(
             out,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"y\" x=\"{:.1}\" \
              y=\"{:.1}\">{} {unit}</text>",
             LEFT - 6.0,
             at + 4.0,
-            number(value)
-        );
-        let at = LEFT + (WIDTH - LEFT) * share;
-        let value = x.0 + (x.1 - x.0) * share;
-        let unit = if part == 4 { x_unit } else { "" };
-        let anchor = if part == 4 { "end" } else { "middle" };
-        let _ = write!(
-            out,
-            "<text class=\"x\" style=\"text-anchor:{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{} {unit}</text>",
-            ABOVE + HEIGHT + 18.0,
-            number(value)
+            number(top * share)
         );
     }
+}
+
+/// Values from `from` to `to` below the chart.
+fn widths(out: &mut String, (from, to): (f64, f64), unit: &str) {
+    for part in 0..=4 {
+        let share = f64::from(part) / 4.0;
+        let (unit, anchor) = if part == 4 { (unit, "end") } else { ("", "middle") };
+        let value = number(from + (to - from) * share);
+        below(out, LEFT + (WIDTH - LEFT) * share, anchor, &format!("{value} {unit}"));
+    }
+}
+
+fn below(out: &mut String, x: f64, anchor: &str, text: &str) {
+    let y = ABOVE + HEIGHT + 18.0;
+    let _ = write!(out, "<text style=\"text-anchor:{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
 }
 
 fn chart(out: &mut String, y_unit: &str, x_unit: &str, lines: &[Line<'_>], bands: &[Band]) {
@@ -293,7 +304,8 @@ fn chart(out: &mut String, y_unit: &str, x_unit: &str, lines: &[Line<'_>], bands
             escape(&band.text)
         );
     }
-    axis(out, (0.0, top), (from, x.1), y_unit, x_unit);
+    heights(out, top, y_unit);
+    widths(out, (from, x.1), x_unit);
     for line in lines {
         let points = line.points.iter().filter(|(_, y)| y.is_finite());
         let points: Vec<String> = points.map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
