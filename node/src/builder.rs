@@ -17,7 +17,7 @@ use p2pnode_behaviours::{
 };
 use p2pnode_wire::{
     card::Capability,
-    ids::{NameError, SwarmId, SwarmName},
+    ids::{SwarmId, SwarmName},
     msgpack,
 };
 use rmpv::Value;
@@ -30,17 +30,18 @@ use crate::{
     addr::BootstrapAddr,
     ask::{Answerer, Ask, AskHandler, Asks},
     command::COMMAND_QUEUE,
-    endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, HandlerError, Runner},
+    endpoint::{DynHandler, Endpoint, Endpoints, Handler, HandlerError, Runner},
     event_loop::{About, EventLoop, Setup},
     events::EVENT_QUEUE,
     identity::Identity,
     limits::Limits,
     node::{Inner, Node, Own, Shared},
     peers::Peers,
-    profile::{Paths, Profile, ProfileError},
+    profile::{Paths, Profile},
     progress::Progress,
     registry::LocalRegistry,
     reserved::NodeEndpoints,
+    start::StartError,
     swarm::{Behaviour, BehaviourEvent, BoxedTransport, build_transport},
 };
 
@@ -63,43 +64,6 @@ pub enum Allow {
     Private,
     /// Members from anywhere.
     Any,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A swarm's name is not well formed.
-    #[error("{0}")]
-    SwarmName(#[from] NameError),
-    /// More swarms than a node may be in.
-    #[error("{given} swarms; this node may be in {limit}")]
-    TooManySwarms {
-        /// Swarms it was to join.
-        given: usize,
-        /// The limit, [`Limits::swarms`].
-        limit: usize,
-    },
-    /// This node's own name, role or description is too long or holds control characters.
-    #[error("{0}")]
-    Card(String),
-    /// The profile, or the registry of this host's nodes, cannot be used.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// An endpoint cannot be registered.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
-    /// Nothing could be listened on.
-    #[error("cannot listen on {addr}: {reason}")]
-    Listen {
-        /// The address.
-        addr: Multiaddr,
-        /// What the system said.
-        reason: String,
-    },
-    /// The transports could not be set up.
-    #[error("cannot set up the network: {0}")]
-    Transport(String),
 }
 
 type TransportFn = Box<dyn FnOnce(&Keypair) -> BoxedTransport + Send>;

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     BootstrapAddr,
-    builder::StartError,
     call::{Call, CallError},
     endpoint::IntoArgs,
     node::Node,
     presets,
+    start::StartError,
 };
 
 /// Time for the connection.

@@ -48,6 +48,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");
+        // Polled up to the deadline: what handlers do in a test tells nobody.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -66,6 +66,7 @@ fn a_hundred_broadcasts_are_heard_once_and_in_order_by_everybody() {
         let meshed = async {
             while count(watcher, "event") == 0 {
                 asker.emit("is.there", &1).await.expect("sent");
+                // The pace of what is said, within the deadline below: each may be lost before there is a mesh.
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };

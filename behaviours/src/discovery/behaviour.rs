@@ -42,8 +42,8 @@ impl Behaviour {
         self.bootstrap.members(count);
     }
 
-    /// A member was lost, `left` are online. When many are lost within half a minute, it looks around more often for a while: half of the network
-    /// may have gone with them.
+    /// A member was lost, `left` are online. When a third is lost within half a minute, it looks around more often for a
+    /// while: half of the network may have gone with them.
     pub fn member_lost(&mut self, left: usize) {
         self.dht.member_lost(left);
     }
@@ -87,7 +87,7 @@ impl Behaviour {
 
     /// The same for a key that only leads into a swarm, for which any few providers serve: where two holders tell of
     /// as many as they tell, and all are nearer to the key than this node, it says nothing, and looks again when an
-    /// announcement would be due.
+    /// announcement would be due. False when there are 64 keys and values already.
     pub fn provide_entrance(&mut self, key: &str) -> bool {
         self.dht.provide_entrance(key)
     }

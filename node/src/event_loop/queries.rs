@@ -25,7 +25,7 @@ use crate::{
 /// Queries at once; more are refused. Each holds a few kilobytes of candidates.
 const MAX_QUERIES: usize = 256;
 
-/// A search for members ends when so many are found: more than a holder keeps are not in one answer.
+/// A search for members ends when so many are found, as many as a holder of the key keeps.
 const MEMBERS_FOUND: usize = 20;
 
 /// A query that has not reported by then is forgotten: Kademlia's own limit is 10 s.
@@ -138,13 +138,11 @@ impl EventLoop {
                 into.push(*peer);
             }
         }
-        let found = into.len();
-        if let Some((Waiting::Members(found_members), _)) = self.queries.0.get(&token) {
-            let strangers = self.strangers(found_members).len();
-            // The search itself dials: each holder of the key tells as much as the others.
-            if strangers >= MEMBERS_DIALS || found >= MEMBERS_FOUND {
-                self.behaviour().discovery.finish(token);
-            }
+        // The search itself dials: each holder of the key tells as much as the others.
+        if let Some((Waiting::Members(found), _)) = self.queries.0.get(&token)
+            && (found.len() >= MEMBERS_FOUND || self.strangers(found).len() >= MEMBERS_DIALS)
+        {
+            self.behaviour().discovery.finish(token);
         }
     }
 

@@ -74,6 +74,11 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         self.enough
     }
 
+    /// Whether `key` is being announced, and still ours.
+    pub(super) fn is_running(&self, key: &K) -> bool {
+        self.items.get(key).is_some_and(|item| item.running)
+    }
+
     /// The announcement of `key` is over.
     pub(super) fn finished(&mut self, key: &K) {
         if let Some(item) = self.items.get_mut(key) {

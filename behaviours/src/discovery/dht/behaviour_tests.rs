@@ -190,3 +190,26 @@ async fn who_would_not_be_kept_does_not_announce() {
     looked.await.expect("looked");
     assert!(kept(&mut swarms[last]).iter().all(|record| record.provider != far), "not even here");
 }
+
+#[tokio::test]
+async fn what_is_taken_back_while_holders_are_asked_is_not_announced() {
+    const KEY: &str = "/p2pnode/swarm/garden";
+    let mut swarms = network(24).await;
+    let known: Vec<_> = swarms.iter().map(|swarm| (*swarm.local_peer_id(), testing::memory(swarm))).collect();
+    let behaviour = swarms[3].behaviour_mut();
+    for (peer, addr) in &known {
+        behaviour.add(*peer, addr.clone());
+    }
+    behaviour.count();
+    assert!(behaviour.provide_entrance(KEY));
+    let own = behaviour.announce.next(behaviour.table, Instant::now()).expect("it is new");
+    behaviour.start_announcing(own);
+    let asks = |behaviour: &Behaviour| behaviour.queries.values().any(|query| matches!(query, Query::Crowded { .. }));
+    assert!(asks(behaviour), "it asks first");
+    behaviour.stop_providing(KEY);
+    let ended = testing::until(&mut swarms, LIMIT, |swarms, _| (!asks(swarms[3].behaviour())).then_some(()));
+    ended.await.expect("the question ends");
+    let behaviour = swarms[3].behaviour_mut();
+    assert!(!behaviour.queries.values().any(|query| matches!(query, Query::Announce { .. })));
+    assert!(behaviour.kad.store_mut().providers(&RecordKey::new(&KEY)).is_empty());
+}

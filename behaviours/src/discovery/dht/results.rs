@@ -147,11 +147,13 @@ impl Behaviour {
     fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
         let Some(query) = self.queries.remove(&id) else { return };
         if let Query::Crowded { key, crowd } = query {
+            let own = Own::Entrance(key);
             if crowd.is_complete() {
-                tracing::debug!(?key, "has providers enough that are nearer");
-                self.announce.finished(&Own::Entrance(key));
-            } else {
-                self.announce_now(Own::Entrance(key));
+                tracing::debug!(?own, "has providers enough that are nearer");
+                self.announce.finished(&own);
+            } else if self.announce.is_running(&own) {
+                // It may have been taken back meanwhile.
+                self.announce_now(own);
             }
             return;
         }
