@@ -360,7 +360,6 @@ impl Builder {
             nearness,
             vicinity,
             about: self.about(&node.inner().identity, name)?,
-            started: now,
         };
         EventLoop::start(setup, early);
         Ok(node)

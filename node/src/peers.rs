@@ -18,9 +18,14 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// A member without a connection is looked up again after so long.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
-/// In a large swarm so many known members are dialled again per [`RECHECK_AFTER`], the one not seen for longest first:
+/// In a larger swarm so many known members are dialled again per [`RECHECK_AFTER`], the one not seen for longest first:
 /// to each its minute would be a dial a second at fifty members, and eight at five hundred.
 const RECHECKS: usize = 10;
+
+/// With more members than this without a connection fewer are dialled, down to [`FEW_RECHECKS`]: each of them is dialled
+/// by all others too.
+const MANY_UNCONNECTED: usize = 12;
+const FEW_RECHECKS: usize = 3;
 
 /// A lost member is dialled again after so long, doubling up to [`RECHECK_AFTER`].
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -322,7 +327,8 @@ impl Peers {
     /// When a member without a connection is dialled to learn whether it still lives.
     fn recheck_after(&self) -> Duration {
         let unconnected = self.entries.values().filter(|entry| entry.connections.is_empty()).count();
-        RECHECK_AFTER.max(RECHECK_AFTER * u32::try_from(unconnected / RECHECKS).unwrap_or(u32::MAX))
+        let a_minute = (RECHECKS * MANY_UNCONNECTED / unconnected.max(1)).clamp(FEW_RECHECKS, RECHECKS);
+        RECHECK_AFTER.max(RECHECK_AFTER * u32::try_from(unconnected / a_minute).unwrap_or(u32::MAX))
     }
 
     /// The peer said goodbye.

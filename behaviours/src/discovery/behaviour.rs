@@ -85,11 +85,22 @@ impl Behaviour {
         self.dht.provide(key)
     }
 
-    /// The same for a key that only leads into a swarm, for which any few providers serve: where two holders tell of
-    /// as many as they tell, and all are nearer to the key than this node, it says nothing, and looks again when an
-    /// announcement would be due. False when there are 64 keys and values already.
+    /// The same for a key that only leads into a swarm, for which any few providers serve: where eight members it
+    /// [has met](Self::met) are nearer to the key than this node, or two holders tell of as many as they tell, all of
+    /// them nearer, it says nothing, and looks again when an announcement would be due. Who has met eight members waits
+    /// half a minute before. False when there are 64 keys and values already.
     pub fn provide_entrance(&mut self, key: &str) -> bool {
         self.dht.provide_entrance(key)
+    }
+
+    /// `peer` has shown that it is in the swarm into which `key` leads.
+    pub fn met(&mut self, key: &str, peer: PeerId) {
+        self.dht.met(key, peer);
+    }
+
+    /// `peer` is offline, or has left.
+    pub fn lost(&mut self, peer: &PeerId) {
+        self.dht.lost(peer);
     }
 
     /// No longer announces `key`; what others keep runs out within the hour.

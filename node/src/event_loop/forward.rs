@@ -14,6 +14,7 @@ use p2pnode_wire::{
     card::Card,
     error::{ErrorCode, RpcError},
     ids::{SwarmId, SwarmName},
+    key,
     mail::{Mail, MailAck, kind},
     protocol::KAD,
 };
@@ -26,7 +27,10 @@ const SMALL_SWARM: usize = 24;
 
 /// In larger ones a node connects to members it is told of until it has so many connections, counting those that are
 /// being made; the rest is found when needed. Gossip takes six of them, and others connect to this node as well.
-const ENOUGH_CONNECTIONS: usize = 16;
+const ENOUGH_CONNECTIONS: usize = 8;
+
+/// Who was told of more members than that, and has not connections enough yet, asks each for so many more.
+const FEW_INTRODUCTIONS: u8 = 6;
 
 /// A connection with a member stays so long after it was greeted, used or not.
 const MEMBER_HOLD: Duration = Duration::from_secs(60);
@@ -143,7 +147,7 @@ impl EventLoop {
                     if needed {
                         upkeep.keep_member(&peer, MEMBER_HOLD);
                     }
-                    self.known_to_gossip(&peer, true);
+                    self.met(&peer, &shared, ephemeral);
                 }
                 self.announce(change);
                 self.introduce(&known, peer);
@@ -182,7 +186,11 @@ impl EventLoop {
         let remote = self.remote_of(&teller);
         // All of them first: how many there are decides how many are needed.
         known.iter().for_each(|(_, member)| self.named(member.peer));
-        let want = self.has_enough().then_some(0);
+        // The card of each stranger is a signature to verify.
+        let want = match self.has_enough() {
+            true => Some(0),
+            false => (self.named.len() > SMALL_SWARM).then_some(FEW_INTRODUCTIONS),
+        };
         self.behaviour().hello.want(want);
         for (_, member) in known {
             for addr in member.card.addresses.iter().filter_map(|a| a.parse().ok()) {
@@ -263,12 +271,24 @@ impl EventLoop {
         }
     }
 
-    /// Members are heard even when strangers make noise.
-    pub(super) fn known_to_gossip(&mut self, peer: &PeerId, member: bool) {
-        let (Some(key), Some(gossip)) = (key_of(peer), self.behaviour().gossip.as_mut()) else { return };
-        if member {
+    /// `peer` has shown that it is in these swarms of ours.
+    fn met(&mut self, peer: &PeerId, swarms: &[SwarmId], ephemeral: bool) {
+        let behaviour = self.behaviour();
+        // Members are heard even when strangers make noise.
+        if let (Some(key), Some(gossip)) = (key_of(peer), behaviour.gossip.as_mut()) {
             gossip.know(key);
-        } else {
+        }
+        if !ephemeral {
+            swarms.iter().for_each(|swarm| behaviour.discovery.met(&key::swarm(swarm), *peer));
+        }
+    }
+
+    /// A member is offline, or has left.
+    pub(super) fn lost(&mut self, peer: &PeerId) {
+        let behaviour = self.behaviour();
+        behaviour.hello.forget(peer);
+        behaviour.discovery.lost(peer);
+        if let (Some(key), Some(gossip)) = (key_of(peer), behaviour.gossip.as_mut()) {
             gossip.forget(&key);
         }
     }
@@ -287,8 +307,7 @@ impl EventLoop {
         };
         drop(peers);
         if let Change::Offline(id) = &change {
-            self.setup.swarm.behaviour_mut().hello.forget(id);
-            self.known_to_gossip(id, false);
+            self.lost(id);
         }
         if let Some(event) = event {
             self.emit(event);

@@ -67,7 +67,6 @@ pub(crate) struct Setup {
     pub(crate) nearness: Nearness,
     pub(crate) vicinity: Vicinity,
     pub(crate) about: About,
-    pub(crate) started: Instant,
 }
 
 impl Setup {

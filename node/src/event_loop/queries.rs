@@ -14,7 +14,7 @@ use p2pnode_behaviours::{
 use p2pnode_wire::value::Value;
 use tokio::sync::oneshot;
 
-use super::{EventLoop, tick::MEMBERS_DIALS};
+use super::EventLoop;
 use crate::{
     command::Located,
     dht::{DhtError, ProvidersFound, ValueFound},
@@ -140,7 +140,7 @@ impl EventLoop {
         }
         // The search itself dials: each holder of the key tells as much as the others.
         if let Some((Waiting::Members(found), _)) = self.queries.0.get(&token)
-            && (found.len() >= MEMBERS_FOUND || self.strangers(found).len() >= MEMBERS_DIALS)
+            && (found.len() >= MEMBERS_FOUND || self.strangers(found).len() >= self.members_wanted())
         {
             self.behaviour().discovery.finish(token);
         }
@@ -192,7 +192,7 @@ impl EventLoop {
 
     /// Dials some of those who say that they are in our swarm.
     fn greet_providers(&mut self, found: &[PeerId]) {
-        for peer in self.strangers(found).into_iter().take(MEMBERS_DIALS) {
+        for peer in self.strangers(found).into_iter().take(self.members_wanted()) {
             self.dial(peer, "announces the swarm");
         }
     }

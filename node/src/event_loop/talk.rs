@@ -214,8 +214,7 @@ impl EventLoop {
 
     fn gone(&mut self, peer: &PeerId) {
         let change = lock(&self.setup.shared.peers).left(peer);
-        self.behaviour().hello.forget(peer);
-        self.known_to_gossip(peer, false);
+        self.lost(peer);
         self.announce(change);
         self.setup.shared.touch();
     }

@@ -40,11 +40,13 @@ const CARD_EVERY: Duration = Duration::from_secs(8 * 3_600);
 pub(super) const MEMBERS_SOON: Duration = Duration::from_secs(30);
 const MEMBERS_CALM: Duration = Duration::from_secs(900);
 
-/// Who knows so many members looks for more only now and then, lest two halves of a swarm stay apart.
+/// Who knows so many members looks for more only now and then, lest two halves of a swarm stay apart: first after so long.
 const MEMBERS_KNOWN: usize = 8;
+const MEMBERS_LATER: Duration = Duration::from_secs(240);
 
-/// Providers of our swarm dialled per look-up.
-pub(super) const MEMBERS_DIALS: usize = 8;
+/// Providers of our swarm dialled per look-up, and by one who knows members: each of two tells of the rest.
+const MEMBERS_DIALS: usize = 8;
+const MEMBERS_MORE: usize = 2;
 
 /// Addresses in a card.
 const CARD_ADDRESSES: usize = 16;
@@ -258,21 +260,31 @@ impl EventLoop {
 
     /// Members that nobody has introduced: those who announce our swarm in the DHT.
     fn look_for_members(&mut self, now: Instant) {
-        let known = lock(&self.setup.shared.peers).online() >= MEMBERS_KNOWN;
-        let young = now.saturating_duration_since(self.setup.started) < MEMBERS_SOON / 2;
-        let pause = self.members_pause;
-        self.next_members = now + pause.mul_f64(rand::rng().random_range(0.5..1.5));
-        if young && known {
-            return;
-        }
+        let known = self.knows_members();
         if self.dht_ready().is_err() {
             self.next_members = now + Duration::from_secs(1);
             return;
         }
-        self.members_pause = if known { MEMBERS_CALM.min(pause * 2) } else { MEMBERS_SOON };
+        let spread = rand::rng().random_range(0.5..1.5);
+        if known && self.members_pause < MEMBERS_LATER {
+            self.members_pause = MEMBERS_LATER;
+            self.next_members = now + MEMBERS_LATER.mul_f64(spread);
+            return;
+        }
+        self.members_pause = if known { MEMBERS_CALM.min(self.members_pause * 2) } else { MEMBERS_SOON };
+        self.next_members = now + self.members_pause.mul_f64(spread);
         for (swarm, _) in self.setup.swarms.clone() {
             self.look_up_members(&key::swarm(&swarm));
         }
+    }
+
+    fn knows_members(&self) -> bool {
+        lock(&self.setup.shared.peers).online() >= MEMBERS_KNOWN
+    }
+
+    /// Members that a search for them may dial.
+    pub(super) fn members_wanted(&self) -> usize {
+        if self.knows_members() { MEMBERS_MORE } else { MEMBERS_DIALS }
     }
 }
 

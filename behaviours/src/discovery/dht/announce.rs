@@ -18,6 +18,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 struct Item {
     done: Option<Instant>,
+    /// Not before.
+    after: Option<Instant>,
     /// How many peers the table had then.
     reach: usize,
     running: bool,
@@ -43,7 +45,7 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         if self.items.len() >= MAX_OWN && !self.items.contains_key(&key) {
             return false;
         }
-        self.items.entry(key).or_insert(Item { done: None, reach: 0, running: false });
+        self.items.entry(key).or_insert(Item { done: None, after: None, reach: 0, running: false });
         true
     }
 
@@ -65,7 +67,7 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         let (interval, enough) = (self.interval, self.enough);
         let due = |item: &Item| item.due(table, enough, interval, now).is_some_and(|at| at <= now);
         let (key, item) = self.items.iter_mut().find(|(_, item)| due(item))?;
-        *item = Item { done: Some(now), reach: table, running: true };
+        *item = Item { done: Some(now), after: None, reach: table, running: true };
         Some(key.clone())
     }
 
@@ -86,6 +88,13 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         }
     }
 
+    /// Not now: `next` gives `key` again at `until`.
+    pub(super) fn postpone(&mut self, key: &K, until: Instant) {
+        if let Some(item) = self.items.get_mut(key) {
+            *item = Item { done: None, after: Some(until), reach: 0, running: false };
+        }
+    }
+
     /// When `next` may have something.
     pub(super) fn wake_at(&self, table: usize, now: Instant) -> Option<Instant> {
         if table == 0 {
@@ -101,7 +110,7 @@ impl Item {
         if self.running {
             return None;
         }
-        let Some(done) = self.done else { return Some(now) };
+        let Some(done) = self.done else { return Some(self.after.unwrap_or(now)) };
         let few = self.reach < enough && table > self.reach;
         Some(done + if few { AGAIN } else { interval })
     }

@@ -20,8 +20,9 @@ use p2pnode_wire::value::{self, Value};
 use super::{
     announce::Announce,
     crowd::Crowd,
+    entrance::{Entrances, Verdict},
     query::{Output, Own, PutError, Query, QueryToken, Stats},
-    refresh::{Lookup, Refresh},
+    refresh::{Lookup, Refresh, id_in, thin},
     settings::settings,
     store::{self, Store},
     table,
@@ -36,6 +37,8 @@ const MAX_QUERIES: usize = 64;
 /// Peers wanted from a lookup that only looks around: on the way there it meets others. libp2p-kad's default is 20, and
 /// most of them have to be dialled.
 const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+/// Peers wanted from the lookup of our own id.
+const NEIGHBOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 /// In full buckets one peer is checked this often.
 const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
@@ -51,6 +54,7 @@ pub struct Behaviour {
     /// Peers wanted from a lookup.
     replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
+    entrances: Entrances,
     /// Our own values, to be announced again. As many as `announce` takes.
     values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
@@ -87,6 +91,7 @@ impl Behaviour {
             table: 0,
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
+            entrances: Entrances::default(),
             values: HashMap::new(),
             puts: HashMap::new(),
             refresh: Refresh::new(now),
@@ -166,13 +171,27 @@ impl Behaviour {
     }
 
     pub(crate) fn provide_entrance(&mut self, key: &str) -> bool {
-        self.announce.add(Own::Entrance(RecordKey::new(&key)))
+        let key = RecordKey::new(&key);
+        let added = self.announce.add(Own::Entrance(key.clone()));
+        if added {
+            self.entrances.add(key, &self.own, Instant::now(), &mut rand::rng());
+        }
+        added
+    }
+
+    pub(crate) fn met(&mut self, key: &str, peer: PeerId) {
+        self.entrances.met(&RecordKey::new(&key), peer);
+    }
+
+    pub(crate) fn lost(&mut self, peer: &PeerId) {
+        self.entrances.lost(peer);
     }
 
     pub(crate) fn stop_providing(&mut self, key: &str) {
         let key = RecordKey::new(&key);
         self.kad.stop_providing(&key);
         self.announce.remove(&Own::Key(key.clone()));
+        self.entrances.remove(&key);
         self.announce.remove(&Own::Entrance(key));
     }
 
@@ -272,12 +291,12 @@ impl Behaviour {
         while self.may_announce(now)
             && let Some(own) = self.announce.next(self.table, now)
         {
-            self.start_announcing(own);
+            self.start_announcing(own, now);
         }
         if let Some(lookup) = self.refresh.next(now, &mut rand::rng()) {
             let (target, results) = match lookup {
-                Lookup::Own => (self.own, self.replication),
-                Lookup::Random => (PeerId::random(), SOMEWHERE),
+                Lookup::Own => (self.own, NEIGHBOURS),
+                Lookup::Random => (self.somewhere(), SOMEWHERE),
             };
             // A node that lives for one command looks around once.
             if self.table > 0 && (lookup == Lookup::Own || !self.client) {
@@ -292,19 +311,31 @@ impl Behaviour {
         }
     }
 
+    fn somewhere(&mut self) -> PeerId {
+        let place = |(least, _): (kad::KBucketDistance, _)| least.ilog2().and_then(|log| u8::try_from(log).ok());
+        let buckets: Vec<(u8, usize)> =
+            self.kad.kbuckets().filter_map(|bucket| Some((place(bucket.range())?, bucket.num_entries()))).collect();
+        let thin = thin(&buckets, kad::K_VALUE.get(), &mut rand::rng());
+        thin.map_or_else(PeerId::random, |place| id_in(place, &self.own))
+    }
+
     /// At once if somebody waits for a value to be published.
     fn may_announce(&self, now: Instant) -> bool {
         self.refresh.is_settled(now) || !self.puts.is_empty()
     }
 
-    fn start_announcing(&mut self, own: Own) {
-        match own {
-            Own::Entrance(key) if self.table >= store::MAX_PROVIDERS => {
+    fn start_announcing(&mut self, own: Own, now: Instant) {
+        let Own::Entrance(key) = &own else { return self.announce_now(own) };
+        match self.entrances.verdict(key, self.replication.get(), now) {
+            Verdict::Served => self.announce.finished(&own),
+            Verdict::Later(until) => self.announce.postpone(&own, until),
+            Verdict::Unknown if self.table >= store::MAX_PROVIDERS => {
+                let key = key.clone();
                 let crowd = Crowd::new(key.clone(), &self.own, self.replication.get());
                 let id = self.kad.get_providers(key.clone());
                 self.queries.insert(id, Query::Crowded { key, crowd });
             }
-            other => self.announce_now(other),
+            Verdict::Unknown => self.announce_now(own),
         }
     }
 

@@ -203,7 +203,7 @@ async fn what_is_taken_back_while_holders_are_asked_is_not_announced() {
     behaviour.count();
     assert!(behaviour.provide_entrance(KEY));
     let own = behaviour.announce.next(behaviour.table, Instant::now()).expect("it is new");
-    behaviour.start_announcing(own);
+    behaviour.start_announcing(own, Instant::now());
     let asks = |behaviour: &Behaviour| behaviour.queries.values().any(|query| matches!(query, Query::Crowded { .. }));
     assert!(asks(behaviour), "it asks first");
     behaviour.stop_providing(KEY);

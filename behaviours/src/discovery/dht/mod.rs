@@ -3,6 +3,7 @@
 mod announce;
 mod behaviour;
 mod crowd;
+mod entrance;
 mod query;
 mod refresh;
 mod results;

@@ -5,10 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use rand::{Rng, RngExt};
+use libp2p_identity::PeerId;
+use libp2p_kad::KBucketKey;
+use rand::{Rng, RngExt, seq::IteratorRandom};
 
 /// After the first lookup; then the pauses double.
-const FIRST: Duration = Duration::from_secs(15);
+const FIRST: Duration = Duration::from_secs(30);
 /// Between lookups when all is well.
 const CALM: Duration = Duration::from_secs(15 * 60);
 /// Between lookups while the network may be cut.
@@ -23,12 +25,19 @@ const SHARE: usize = 3;
 /// The network is known well enough to announce in, or it answers slowly.
 const SETTLING: Duration = Duration::from_secs(3);
 
+/// The nearest buckets are filled by the lookup of our own id: where one peer is left, one bucket farther there are two,
+/// then four, eight.
+const OWN_BUCKETS: u8 = 3;
+
+/// Draws for an id in a bucket: enough for one that holds a thousandth of all ids.
+const DRAWS: usize = 4_096;
+
 /// What to look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lookup {
     /// Our own id: who is near.
     Own,
-    /// Somewhere.
+    /// Somewhere: where the table lacks peers, if it does.
     Random,
 }
 
@@ -102,6 +111,22 @@ impl Refresh {
         let settled = self.settled.filter(|at| *at > now);
         self.next.into_iter().chain(settled).min()
     }
+}
+
+/// A bucket that a lookup may fill: any that lacks peers, the farthest (`u8::MAX`) included, down to those that are nearly
+/// empty for want of peers so near. `buckets` gives places and peers of those that are not empty.
+pub(super) fn thin(buckets: &[(u8, usize)], full: usize, rng: &mut impl Rng) -> Option<u8> {
+    let nearest = buckets.iter().map(|(place, _)| *place).min()?;
+    let held = |place: u8| buckets.iter().find(|(at, _)| *at == place).map_or(0, |(_, peers)| *peers);
+    let first = nearest.saturating_add(OWN_BUCKETS);
+    (first..=u8::MAX).filter(|place| held(*place) < full).choose(rng)
+}
+
+/// An id in the bucket `place` of the node `own`, or about there.
+pub(super) fn id_in(place: u8, own: &PeerId) -> PeerId {
+    let own = KBucketKey::from(*own);
+    let is_there = |id: &PeerId| own.distance(&KBucketKey::from(*id)).ilog2() == Some(place.into());
+    std::iter::repeat_with(PeerId::random).take(DRAWS).find(is_there).unwrap_or_else(PeerId::random)
 }
 
 #[cfg(test)]

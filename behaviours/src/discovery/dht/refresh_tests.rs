@@ -18,7 +18,7 @@ fn looks_around_less_and_less() {
     assert_eq!(lookups.first(), Some(&(Duration::ZERO, Lookup::Own)));
     assert!(lookups.iter().skip(1).all(|(_, lookup)| *lookup == Lookup::Random));
     let early = lookups.iter().filter(|(at, _)| at.as_secs() < 300).count();
-    assert!((4..=7).contains(&early), "doubling from 15 s for 5 min: {early}");
+    assert!((3..=6).contains(&early), "doubling from 30 s for 5 min: {early}");
     let late = lookups.len() - early;
     assert!((9..=33).contains(&late), "every 15 min ± 50 % for 4 h: {late}");
 }
@@ -74,4 +74,28 @@ fn settles_when_the_neighbourhood_is_known() {
     assert!(refresh.is_settled(start + SETTLING), "no answer");
     refresh.looked(start + SETTLING / 2);
     assert!(refresh.is_settled(start + SETTLING / 2));
+}
+
+#[test]
+fn lookups_go_where_peers_are_missing() {
+    let mut rng = StdRng::seed_from_u64(1);
+    // Sixty-four peers or so: 32 in the farthest bucket, of which it knows 20, 16, 8, 4, 2 and 1.
+    let mut buckets = vec![(255, 20), (254, 11), (253, 8), (252, 3), (251, 2), (249, 1)];
+    let places: std::collections::BTreeSet<_> = (0..200).filter_map(|_| thin(&buckets, 20, &mut rng)).collect();
+    assert_eq!(places.into_iter().collect::<Vec<_>>(), [252, 253, 254]);
+    // None that is empty because nobody of it was met is left out.
+    buckets.retain(|(place, _)| *place != 254);
+    assert!((0..200).any(|_| thin(&buckets, 20, &mut rng) == Some(254)));
+    assert_eq!(thin(&[(255, 20), (254, 20), (253, 20), (252, 20), (251, 20)], 20, &mut rng), None, "all are full");
+    assert_eq!(thin(&[], 20, &mut rng), None, "nobody is known");
+}
+
+#[test]
+fn ids_are_in_their_bucket() {
+    let own = PeerId::random();
+    for place in 246..=255 {
+        let id = id_in(place, &own);
+        let distance = KBucketKey::from(own).distance(&KBucketKey::from(id));
+        assert_eq!(distance.ilog2(), Some(place.into()));
+    }
 }
