@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,6 +19,10 @@ use crate::{
 
 /// Events a slow reader may lag behind before it is told [`NodeEvent::Lagged`].
 pub(crate) const EVENT_QUEUE: usize = 1_024;
+
+/// What goes to those who watch. Behind a pointer: the channel makes room for all of [`EVENT_QUEUE`] at once, which were
+/// 440 KiB a node.
+pub(crate) type Told = Arc<NodeEvent>;
 
 /// Something that happened at or around this node.
 #[derive(Debug, Clone)]
@@ -113,10 +118,10 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(receiver: broadcast::Receiver<NodeEvent>) -> Self {
+    pub(crate) fn new(receiver: broadcast::Receiver<Told>) -> Self {
         let inner = futures::stream::unfold(receiver, |mut receiver| async move {
             match receiver.recv().await {
-                Ok(event) => Some((event, receiver)),
+                Ok(event) => Some((Arc::unwrap_or_clone(event), receiver)),
                 Err(broadcast::error::RecvError::Lagged(n)) => Some((NodeEvent::Lagged(n), receiver)),
                 Err(broadcast::error::RecvError::Closed) => None,
             }

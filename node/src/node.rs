@@ -37,7 +37,7 @@ use crate::{
     command::Command,
     dht::Dht,
     endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, IntoArgs, Registration},
-    events::{Events, NodeEvent},
+    events::{Events, NodeEvent, Told},
     find::{FindError, Found, Query},
     identity::Identity,
     peers::{Peer, PeerRef, Peers, SwarmSeen},
@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) progress: Arc<Mutex<Progress>>,
     pub(crate) own: Arc<Mutex<Own>>,
     pub(crate) changed: watch::Sender<u64>,
-    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) events: broadcast::Sender<Told>,
     pub(crate) asks: Asks,
     pub(crate) stopped: CancellationToken,
 }
@@ -406,7 +406,7 @@ impl Node {
 
     pub(crate) fn tell(&self, event: NodeEvent) {
         // Nobody watches: fine.
-        let _ = self.0.shared.events.send(event);
+        let _ = self.0.shared.events.send(event.into());
     }
 
     pub(crate) fn reference(&self, peer: PeerId) -> PeerRef {

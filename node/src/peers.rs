@@ -25,7 +25,7 @@ const RECHECKS: usize = 10;
 /// With more members than this without a connection fewer are dialled, down to [`FEW_RECHECKS`]: each of them is dialled
 /// by all others too.
 const MANY_UNCONNECTED: usize = 12;
-const FEW_RECHECKS: usize = 3;
+const FEW_RECHECKS: usize = 2;
 
 /// A lost member is dialled again after so long, doubling up to [`RECHECK_AFTER`].
 const RETRY_FIRST: Duration = Duration::from_millis(200);

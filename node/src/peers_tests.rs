@@ -46,9 +46,9 @@ fn many_members_do_not_cost_a_dial_a_second() {
     let (mut peers, now) = met(200, Instant::now());
     // What was due at sixty seconds when few were known yet comes first.
     let soon = rechecks(&mut peers, now, Duration::from_secs(120));
-    let later = rechecks(&mut peers, now + Duration::from_secs(120), Duration::from_secs(4_200));
+    let later = rechecks(&mut peers, now + Duration::from_secs(120), Duration::from_secs(6_600));
     assert!(soon.len() <= 60, "{} lookups within two minutes", soon.len());
-    assert!(later.len() <= 70 * FEW_RECHECKS + RECHECKS, "{} lookups within seventy minutes", later.len());
+    assert!(later.len() <= 110 * FEW_RECHECKS + RECHECKS, "{} lookups within 110 minutes", later.len());
     let different: BTreeSet<_> = soon.iter().chain(&later).collect();
     assert_eq!(different.len(), 200, "each has its turn");
 }

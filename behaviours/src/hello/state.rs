@@ -242,7 +242,9 @@ impl State {
             // Whoever has greeted us needs no introduction, and a signature is dear.
             let members = self.swarms.get(&swarm).map(|joined| &joined.members);
             let is_new = |bytes: &&Bytes| !members.is_some_and(|members| members.values().any(|known| known == *bytes));
-            let others = entry.known.iter().take(KNOWN_MAX).filter(is_new).filter_map(|bytes| open(bytes, now_ms));
+            // Nor does whoever is not wanted any more, although it was asked for.
+            let most = self.want.map_or(KNOWN_MAX, usize::from);
+            let others = entry.known.iter().take(most).filter(is_new).filter_map(|bytes| open(bytes, now_ms));
             known.extend(others.filter(|m| m.peer != self.own && m.peer != peer).map(|m| (swarm, m)));
         }
         Event::Greeted {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Arguments, Context, DynHandler, Endpoints, HandlerError, context::Called, registry::Registered};
 use crate::{
     ask::Word,
-    events::NodeEvent,
+    events::{NodeEvent, Told},
     node::{Node, Shared, WeakNode, lock},
     peers::PeerRef,
     talk::{Heard, Talk},
@@ -250,7 +250,7 @@ struct Watch {
     from: PeerRef,
     endpoint: Arc<str>,
     started: Instant,
-    events: broadcast::Sender<NodeEvent>,
+    events: broadcast::Sender<Told>,
 }
 
 impl Watch {
@@ -263,6 +263,6 @@ impl Watch {
             elapsed: self.started.elapsed(),
         };
         // Nobody watches any more: fine.
-        let _ = self.events.send(event);
+        let _ = self.events.send(event.into());
     }
 }

@@ -316,7 +316,7 @@ impl EventLoop {
 
     pub(super) fn emit(&self, event: NodeEvent) {
         // Nobody watches: fine.
-        let _ = self.setup.shared.events.send(event);
+        let _ = self.setup.shared.events.send(event.into());
     }
 
     pub(super) fn remote_of(&self, peer: &PeerId) -> Option<Multiaddr> {

@@ -311,13 +311,15 @@ fn loopback(addr: &Multiaddr) -> Multiaddr {
 
 /// Resolves bootstrap addresses beside the loop, again and again: names may move, resolvers may hang.
 pub(super) fn resolve_bootstrap(
-    addrs: Vec<BootstrapAddr>,
+    mut addrs: Vec<BootstrapAddr>,
     shared: Shared,
     resolved: mpsc::Sender<(String, Vec<Multiaddr>)>,
 ) {
     if addrs.is_empty() {
         return;
     }
+    // The first ones are dialled first: not by everybody the same ones.
+    addrs.shuffle(&mut rand::rng());
     tokio::spawn(async move {
         while !shared.stopped.is_cancelled() {
             for addr in &addrs {

@@ -274,7 +274,7 @@ impl Net {
         drop(inner);
         for link in links {
             if link.touches(host) {
-                link.reset(self, host);
+                link.reset(host);
             }
         }
     }
@@ -321,8 +321,8 @@ impl Net {
                 return Due::at(now);
             }
         };
-        let base = inner.model.base(inner.seed, lane.from, lane.to);
-        let late = inner.model.disturbance(base, bytes, &mut inner.chance);
+        let jitter = lane.jitter(now, || inner.model.jitter(&mut inner.chance));
+        let late = jitter + inner.model.lost(lane.base, bytes, &mut inner.chance);
         let mut leaves = now;
         if let (Some(bandwidth), Some(host)) = (inner.model.bandwidth, inner.hosts.get_mut(lane.from)) {
             leaves =
@@ -330,7 +330,16 @@ impl Net {
             host.busy = Some(leaves);
         }
         inner.log.add(at, || Entry::Sent { from: lane.from, to: lane.to, bytes });
-        Due::at(lane.after_last(leaves + base + late + extra + later))
+        Due::at(lane.after_last(leaves + lane.base + late + extra + later))
+    }
+
+    /// When the other end learns of a substream opened now: with its first bytes.
+    fn opens(&self, lane: &Lane) -> Due {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let now = Instant::now();
+        let jitter = lane.jitter(now, || inner.model.jitter(&mut inner.chance));
+        Due::at(lane.after_last(now + lane.base + jitter))
     }
 
     fn fire(&self, due: Due, what: Weak<impl Fire + 'static>) {

@@ -94,10 +94,14 @@ impl Model {
         }
     }
 
-    /// How much later than `base` so many bytes arrive.
-    pub(super) fn disturbance(&self, base: Duration, bytes: usize, chance: &mut ChaCha8Rng) -> Duration {
-        let mut late =
-            if self.jitter.is_zero() { Duration::ZERO } else { self.jitter.mul_f64(chance.random_range(0.0..1.0)) };
+    /// How much later than undisturbed a segment arrives.
+    pub(super) fn jitter(&self, chance: &mut ChaCha8Rng) -> Duration {
+        if self.jitter.is_zero() { Duration::ZERO } else { self.jitter.mul_f64(chance.random_range(0.0..1.0)) }
+    }
+
+    /// How much later so many bytes arrive for those of their segments that are lost.
+    pub(super) fn lost(&self, base: Duration, bytes: usize, chance: &mut ChaCha8Rng) -> Duration {
+        let mut late = Duration::ZERO;
         if self.loss <= 0.0 {
             return late;
         }
@@ -144,7 +148,7 @@ mod tests {
         let (model, base) =
             (Model { loss: 0.1, jitter: Duration::ZERO, ..Model::default() }, Duration::from_millis(30));
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let late: Vec<Duration> = (0..10_000).map(|_| model.disturbance(base, 100, &mut chance)).collect();
+        let late: Vec<Duration> = (0..10_000).map(|_| model.lost(base, 100, &mut chance)).collect();
         let lost = late.iter().filter(|time| **time >= MIN_RTO).count();
         assert!((900..1_100).contains(&lost), "{lost}");
         assert_eq!(late.iter().filter(|time| time.is_zero()).count(), 10_000 - lost);

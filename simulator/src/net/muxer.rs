@@ -50,7 +50,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(net: &Net, from: usize, to: usize) -> Arc<Self> {
-        let lanes = [Lane::new(from, to), Lane::new(to, from)];
+        let lanes = [Lane::new(net, from, to), Lane::new(net, to, from)];
         let state = State { counted: true, ..State::default() };
         net.connected([from, to], 1);
         Arc::new(Self { net: net.clone(), hosts: [from, to], lanes, state: Mutex::new(state) })
@@ -79,9 +79,9 @@ impl Link {
     }
 
     /// The process on `host` is gone; the other side learns of it when the news arrives.
-    pub(super) fn reset(self: &Arc<Self>, net: &Net, host: usize) {
+    pub(super) fn reset(self: &Arc<Self>, host: usize) {
         let now = Instant::now();
-        let later = now + net.base(self.hosts[0], self.hosts[1]);
+        let later = now + self.lanes[0].base;
         let pipes = std::mem::take(&mut self.lock().pipes);
         for pipe in pipes.iter().filter_map(Weak::upgrade) {
             pipe.reset(later);
@@ -158,8 +158,7 @@ impl StreamMuxer for Muxer {
         }
         let (near, far) = link.streams(self.side, Sniffer::new(link.hosts[self.side]));
         // yamux opens a stream with the first bytes in it.
-        let base = link.net.base(link.hosts[0], link.hosts[1]);
-        let due = Due::at(link.lanes[self.side].after_last(Instant::now() + base));
+        let due = link.net.opens(&link.lanes[self.side]);
         link.lock().sides[other].waiting.push_back((due, far));
         let fire: Weak<Link> = Arc::downgrade(link);
         link.net.fire(due, fire);
@@ -186,8 +185,8 @@ impl Drop for Muxer {
             let other = &mut sides[1 - self.side];
             other.farewell = other.over.is_none();
         }
-        let base = link.net.base(link.hosts[0], link.hosts[1]);
-        link.over(1 - self.side, link.lanes[self.side].after_last(Instant::now() + base));
+        let lane = &link.lanes[self.side];
+        link.over(1 - self.side, lane.after_last(Instant::now() + lane.base));
         link.uncount();
     }
 }

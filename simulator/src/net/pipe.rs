@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -26,19 +27,42 @@ const WINDOW: usize = 256 * 1024;
 pub(super) struct Lane {
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) last: Mutex<Option<Instant>>,
+    /// One way, undisturbed.
+    pub(super) base: Duration,
+    burst: Mutex<Burst>,
+}
+
+/// What was sent last.
+#[derive(Debug, Default)]
+struct Burst {
+    sent: Option<Instant>,
+    jitter: Duration,
+    arrives: Option<Instant>,
 }
 
 impl Lane {
-    pub(super) fn new(from: usize, to: usize) -> Arc<Self> {
-        Arc::new(Self { from, to, last: Mutex::new(None) })
+    pub(super) fn new(net: &Net, from: usize, to: usize) -> Arc<Self> {
+        Arc::new(Self { from, to, base: net.base(from, to), burst: Mutex::default() })
+    }
+
+    fn burst(&self) -> MutexGuard<'_, Burst> {
+        self.burst.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is sent in the same moment goes in the same segment, and has the same jitter.
+    pub(super) fn jitter(&self, now: Instant, draw: impl FnOnce() -> Duration) -> Duration {
+        let mut burst = self.burst();
+        if burst.sent != Some(now) {
+            (burst.sent, burst.jitter) = (Some(now), draw());
+        }
+        burst.jitter
     }
 
     /// Nothing overtakes.
     pub(super) fn after_last(&self, at: Instant) -> Instant {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = last.map_or(at, |last| last.max(at));
-        *last = Some(at);
+        let mut burst = self.burst();
+        let at = burst.arrives.map_or(at, |last| last.max(at));
+        burst.arrives = Some(at);
         at
     }
 }

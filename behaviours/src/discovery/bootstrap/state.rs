@@ -27,6 +27,14 @@ const LATELY: Duration = Duration::from_secs(600);
 const STABLE: Duration = Duration::from_secs(60);
 /// First and longest pause after a connection that was closed as idle. It doubles each time.
 const IDLE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+/// The first one of a node that knows members: it needs the address no more, but must not lose sight of it.
+const IDLE_LED_IN: Duration = Duration::from_secs(60);
+
+/// Addresses dialled at once; the others follow after this time, if they are needed then.
+const AT_ONCE: usize = 3;
+const FOLLOW: Duration = Duration::from_secs(1);
+/// With so many members an address that has not answered yet is not needed.
+const LED_IN: usize = 8;
 
 /// An address that turned out to be this node is tried again after this time: names move.
 const OWN: Duration = Duration::from_secs(600);
@@ -76,17 +84,23 @@ impl State {
         }
         let peer = peer_in(&addr);
         let known = peer.is_some_and(|peer| self.connected.contains(&peer));
-        let phase = if known { Phase::Connected(now) } else { Phase::Waiting(now) };
+        let turn = u32::try_from(self.entries.len() / AT_ONCE).unwrap_or(u32::MAX);
+        let phase = if known { Phase::Connected(now) } else { Phase::Waiting(now + FOLLOW.saturating_mul(turn)) };
         self.entries.push(Entry { addr, peer, phase, failures: 0, idle: 0, answered: None });
         true
     }
 
     /// How many members of our swarms are known.
     pub(super) fn members(&mut self, count: usize, now: Instant) {
-        let lost = count == 0 && self.members > 0;
-        self.members = count;
-        if lost {
+        let before = std::mem::replace(&mut self.members, count);
+        if count == 0 && before > 0 {
             self.hurry(CAP_ALONE, now);
+        } else if count >= LED_IN && before < LED_IN {
+            for entry in self.entries.iter_mut().filter(|entry| entry.answered.is_none()) {
+                if let Phase::Waiting(at) = entry.phase {
+                    entry.phase = Phase::Waiting(at.max(now + CAP));
+                }
+            }
         }
     }
 
@@ -145,7 +159,7 @@ impl State {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<(&Multiaddr, u32)> {
-        let cap = self.cap(index, now);
+        let (cap, led_in) = (self.cap(index, now), self.members >= LED_IN);
         let entry = self.entries.get_mut(index)?;
         if let Some(peer) = entry.peer
             && self.connected.contains(&peer)
@@ -154,7 +168,11 @@ impl State {
             entry.phase = Phase::Connected(now);
             return None;
         }
-        let pause = if itself { OWN } else { FIRST.saturating_mul(1 << entry.failures.min(10)).min(cap) };
+        let pause = match entry.answered {
+            _ if itself => OWN,
+            None if led_in => CAP,
+            _ => FIRST.saturating_mul(1 << entry.failures.min(10)).min(cap),
+        };
         entry.failures = entry.failures.saturating_add(1);
         entry.phase = Phase::Waiting(now + jitter(pause, rng));
         Some((&entry.addr, entry.failures))
@@ -164,6 +182,7 @@ impl State {
     pub(super) fn disconnected(&mut self, peer: &PeerId, idle: bool, now: Instant, rng: &mut impl Rng) {
         self.connected.remove(peer);
         let alone = self.connected.is_empty();
+        let idle_first = if self.members > 0 { IDLE_LED_IN } else { IDLE.0 };
         for entry in self.entries.iter_mut().filter(|entry| entry.peer == Some(*peer)) {
             let Phase::Connected(since) = entry.phase else { continue };
             entry.answered = Some(now);
@@ -172,7 +191,7 @@ impl State {
             let pause = match entry.idle {
                 _ if alone => FIRST,
                 0 => FIRST / 2,
-                times => IDLE.0.saturating_mul(1 << (times - 1).min(10)).min(IDLE.1),
+                times => idle_first.saturating_mul(1 << (times - 1).min(10)).min(IDLE.1),
             };
             entry.phase = Phase::Waiting(now + jitter(pause, rng));
         }

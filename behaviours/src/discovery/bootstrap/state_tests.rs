@@ -92,6 +92,35 @@ fn an_idle_connection_is_not_dialled_again_and_again() {
 }
 
 #[test]
+fn who_was_led_in_leaves_the_other_addresses_alone() {
+    let (mut state, start, mut rng) = (State::default(), Instant::now(), rng());
+    for port in 1..=9 {
+        state.add(addr(&format!("/ip4/1.1.1.1/tcp/{port}")), start);
+    }
+    let first: Vec<Dial> = std::iter::from_fn(|| state.next(start)).collect();
+    assert_eq!(first.len(), AT_ONCE, "not all at once");
+    let peer = PeerId::random();
+    state.connected(peer, Some(0), start);
+    state.connected(PeerId::random(), None, start);
+    state.members(LED_IN, start);
+    state.failed(1, false, start, &mut rng);
+    state.disconnected(&peer, true, start + 5 * SECOND, &mut rng);
+    assert!(state.wake_at().is_some_and(|at| at >= start + 48 * SECOND), "none of them is needed");
+    state.members(0, start + 10 * SECOND);
+    assert!(state.wake_at().is_some_and(|at| at <= start + 20 * SECOND), "now they are");
+}
+
+#[test]
+fn all_addresses_are_dialled_while_nobody_is_met() {
+    let (mut state, start) = (State::default(), Instant::now());
+    for port in 1..=9 {
+        state.add(addr(&format!("/ip4/1.1.1.1/tcp/{port}")), start);
+    }
+    let dials = std::iter::from_fn(|| state.next(start + 2 * FOLLOW)).count();
+    assert_eq!(dials, 9);
+}
+
+#[test]
 fn a_known_peer_counts_wherever_it_comes_from() {
     let (mut state, now, mut rng) = (State::default(), Instant::now(), rng());
     let peer = PeerId::random();

@@ -16,6 +16,7 @@ use libp2p_swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use p2pnode_wire::value::{self, Value};
+use rand::seq::IteratorRandom;
 
 use super::{
     announce::Announce,
@@ -36,9 +37,10 @@ use crate::{
 const MAX_QUERIES: usize = 64;
 /// Peers wanted from a lookup that only looks around: on the way there it meets others. libp2p-kad's default is 20, and
 /// most of them have to be dialled.
-const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 /// Peers wanted from the lookup of our own id.
 const NEIGHBOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+const NEAR: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 /// In full buckets one peer is checked this often.
 const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
@@ -114,10 +116,8 @@ impl Behaviour {
         if !self.enabled || peer == self.own {
             return false;
         }
-        if neighbourhood(&addr).is_some() && !self.fits(&peer, &addr) {
-            return false;
-        }
-        if !self.may_check(&peer) {
+        // The cheap question first: `fits` looks at the whole table.
+        if !self.may_check(&peer) || (neighbourhood(&addr).is_some() && !self.fits(&peer, &addr)) {
             return false;
         }
         !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
@@ -296,6 +296,7 @@ impl Behaviour {
         if let Some(lookup) = self.refresh.next(now, &mut rand::rng()) {
             let (target, results) = match lookup {
                 Lookup::Own => (self.own, NEIGHBOURS),
+                Lookup::Near => (self.own, NEAR),
                 Lookup::Random => (self.somewhere(), SOMEWHERE),
             };
             // A node that lives for one command looks around once.
@@ -312,11 +313,20 @@ impl Behaviour {
     }
 
     fn somewhere(&mut self) -> PeerId {
+        let mut rng = rand::rng();
         let place = |(least, _): (kad::KBucketDistance, _)| least.ilog2().and_then(|log| u8::try_from(log).ok());
         let buckets: Vec<(u8, usize)> =
             self.kad.kbuckets().filter_map(|bucket| Some((place(bucket.range())?, bucket.num_entries()))).collect();
-        let thin = thin(&buckets, kad::K_VALUE.get(), &mut rand::rng());
-        thin.map_or_else(PeerId::random, |place| id_in(place, &self.own))
+        let Some(thin) = thin(&buckets, kad::K_VALUE.get(), &mut rng) else { return PeerId::random() };
+        let id = id_in(thin, &self.own);
+        let Some(bucket) = self.kad.kbucket(id) else { return id };
+        // Around one of that bucket: it is connected, and its neighbours are strangers, so that each dial meets one.
+        let there = || bucket.iter().map(|entry| *entry.node.key.preimage());
+        there()
+            .filter(|peer| self.remotes.contains_key(peer))
+            .choose(&mut rng)
+            .or_else(|| there().choose(&mut rng))
+            .unwrap_or(id)
     }
 
     /// At once if somebody waits for a value to be published.

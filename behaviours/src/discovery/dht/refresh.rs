@@ -35,8 +35,10 @@ const DRAWS: usize = 4_096;
 /// What to look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lookup {
-    /// Our own id: who is near.
+    /// Our own id: the nearest, to be known to them.
     Own,
+    /// The same when those who came with us have settled: all who are near.
+    Near,
     /// Somewhere: where the table lacks peers, if it does.
     Random,
 }
@@ -44,7 +46,8 @@ pub(super) enum Lookup {
 /// The rhythm of lookups.
 #[derive(Debug)]
 pub(super) struct Refresh {
-    own: bool,
+    /// What is to be looked up before anything else.
+    first: Vec<Lookup>,
     settled: Option<Instant>,
     next: Option<Instant>,
     pause: Duration,
@@ -54,12 +57,12 @@ pub(super) struct Refresh {
 
 impl Refresh {
     pub(super) fn new(now: Instant) -> Self {
-        Self { own: false, settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
+        Self { first: Vec::new(), settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
     }
 
     /// The table has got its first peer.
     pub(super) fn first_peer(&mut self, now: Instant) {
-        self.own = true;
+        self.first = vec![Lookup::Near, Lookup::Own];
         self.settled = Some(now + SETTLING);
         self.next = Some(now);
         self.pause = FIRST;
@@ -104,7 +107,7 @@ impl Refresh {
             pause.mul_f64(rng.random_range(0.5..1.5))
         };
         self.next = Some(now + pause);
-        Some(if std::mem::take(&mut self.own) { Lookup::Own } else { Lookup::Random })
+        Some(self.first.pop().unwrap_or(Lookup::Random))
     }
 
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {

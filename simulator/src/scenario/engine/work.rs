@@ -141,6 +141,7 @@ async fn lookup(world: World, index: usize, target: usize) {
     world.tally(|tally| {
         tally.lookups_found += u64::from(found);
         tally.metrics.sample("dht.lookup_ms", took);
+        tally.metrics.sample("dht.table", table.len() as f64);
         if let Some((hops, requests)) = followed.filter(|(_, requests)| *requests > 0) {
             tally.metrics.sample("dht.lookup_requests", f64::from(requests));
             hops.into_iter().for_each(|hops| tally.metrics.sample("dht.lookup_hops", f64::from(hops)));
