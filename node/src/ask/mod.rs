@@ -3,14 +3,16 @@
 
 mod answer;
 mod asker;
+mod asks;
+mod driver;
 mod letters;
 mod one;
 mod state;
 
 pub(crate) use answer::{Answerer, Inbox};
 pub use answer::{Ask, AskHandler};
-pub(crate) use asker::Asks;
 pub use asker::{AskBuilder, AskError, AskEvent, AskOutcome, Asked};
+pub(crate) use asks::Asks;
 pub(crate) use letters::Word;
 pub use one::{Answer, AnswerError};
 pub use state::AskEnd;
