@@ -70,6 +70,17 @@ impl Behaviour {
         self.dht.add(peer, addr)
     }
 
+    /// Whether [`hear_of`](Self::hear_of) would take `peer`, if its address is good.
+    pub fn lacks(&mut self, peer: &PeerId) -> bool {
+        self.dht.lacks(peer)
+    }
+
+    /// Takes into the routing table a peer that only others have told of, if it was not known and there is room: half of
+    /// each bucket stays for those that have answered. It leaves when it does not answer.
+    pub fn hear_of(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
+        self.dht.hear_of(peer, addr)
+    }
+
     /// Peers in the routing table.
     pub fn table(&self) -> usize {
         self.dht.peers()

@@ -13,4 +13,4 @@ mod state;
 
 pub use behaviour::Behaviour;
 pub use config::Config;
-pub use state::{Event, Member};
+pub use state::{Event, Introduction, Member};

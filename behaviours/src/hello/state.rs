@@ -7,13 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
+use libp2p_kad::KBucketKey;
 use p2pnode_wire::{
     card::Card,
     hello::{AGENT_MAX, Hello, HelloReply, LIST_MAX, Shared},
     ids::{PeerKey, SwarmId, SwarmName},
-    sign::Signed,
+    sign::{Domain, Signed},
 };
-use rand::{Rng, seq::IteratorRandom};
+use rand::{Rng, RngExt, seq::SliceRandom};
 
 use super::Config;
 use crate::peer::{key_of, peer_of};
@@ -38,6 +39,25 @@ pub struct Member {
     pub signed: Bytes,
 }
 
+/// A member as somebody else tells of it; nothing is proven before [`verify`](Self::verify).
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// A swarm the teller and we are in.
+    pub swarm: SwarmId,
+    /// Who it is said to be.
+    pub peer: PeerId,
+    card: Card,
+    signed: Signed,
+}
+
+impl Introduction {
+    /// The member, if it has signed the card itself. That is dear, some 60 µs.
+    pub fn verify(self) -> Option<Member> {
+        self.signed.verify(Domain::Card, &self.card.peer).ok()?;
+        Some(Member { peer: self.peer, card: self.card, signed: self.signed.into_raw() })
+    }
+}
+
 /// What a greeting told.
 #[derive(Debug)]
 pub enum Event {
@@ -54,7 +74,7 @@ pub enum Event {
         /// Its card, once it has answered and we share a swarm.
         card: Option<Box<Member>>,
         /// Members it knows: hints to be verified by a greeting of theirs.
-        known: Vec<(SwarmId, Member)>,
+        known: Vec<Introduction>,
         /// It lives for one command.
         ephemeral: bool,
     },
@@ -69,7 +89,15 @@ pub enum Event {
 
 struct Joined {
     name: Option<SwarmName>,
-    members: BTreeMap<PeerKey, Bytes>,
+    members: BTreeMap<PeerKey, Known>,
+}
+
+/// Somebody who has greeted us.
+struct Known {
+    /// Its place among all peers.
+    place: KBucketKey<PeerId>,
+    /// The card as signed.
+    card: Bytes,
 }
 
 /// A connected peer.
@@ -208,13 +236,11 @@ impl State {
 
     fn share(&self, swarm: &SwarmId, hello: &Hello, asker: PeerId, rng: &mut impl Rng) -> Shared {
         let most = hello.want.map_or(KNOWN_MAX, |want| KNOWN_MAX.min(want.into()));
-        let asker = key_of(&asker);
-        let members = self.swarms.get(swarm).map(|s| &s.members);
-        let others = members.into_iter().flatten().filter(|(key, _)| Some(**key) != asker);
+        let members = self.swarms.get(swarm).into_iter().flat_map(|joined| joined.members.values());
         Shared {
             swarm: swarm.blind(&hello.nonce),
             card: self.card.clone(),
-            known: others.map(|(_, card)| card.clone()).sample(rng, most),
+            known: spread(members, asker, most, rng).into_iter().map(|known| known.card.clone()).collect(),
         }
     }
 
@@ -239,13 +265,15 @@ impl State {
                 self.remember(swarm, &member, reply.ephemeral);
                 card = Some(Box::new(member));
             }
-            // Whoever has greeted us needs no introduction, and a signature is dear.
+            // Whoever has greeted us needs no introduction.
             let members = self.swarms.get(&swarm).map(|joined| &joined.members);
-            let is_new = |bytes: &&Bytes| !members.is_some_and(|members| members.values().any(|known| known == *bytes));
+            let is_new =
+                |bytes: &&Bytes| !members.is_some_and(|members| members.values().any(|known| known.card == *bytes));
             // Nor does whoever is not wanted any more, although it was asked for.
             let most = self.want.map_or(KNOWN_MAX, usize::from);
-            let others = entry.known.iter().take(most).filter(is_new).filter_map(|bytes| open(bytes, now_ms));
-            known.extend(others.filter(|m| m.peer != self.own && m.peer != peer).map(|m| (swarm, m)));
+            let others = entry.known.iter().take(most).filter(is_new);
+            let others = others.filter_map(|bytes| introduction(swarm, bytes, now_ms));
+            known.extend(others.filter(|m| m.peer != self.own && m.peer != peer));
         }
         Event::Greeted {
             peer,
@@ -261,7 +289,7 @@ impl State {
     /// The card of `peer` itself. Neighbours greet each other again and again with the same one: it is verified once.
     fn open_card(&self, swarm: &SwarmId, peer: PeerId, bytes: &Bytes, now_ms: u64) -> Option<Member> {
         let before = self.swarms.get(swarm)?.members.get(&key_of(&peer)?);
-        if before != Some(bytes) {
+        if before.is_none_or(|known| known.card != *bytes) {
             return open(bytes, now_ms).filter(|member| member.peer == peer);
         }
         let card = Card::open_again(&Signed::parse(bytes.clone()).ok()?, now_ms).ok()?;
@@ -273,16 +301,135 @@ impl State {
         let Some(key) = key_of(&member.peer) else { return };
         let room = joined.members.len() < self.config.members || joined.members.contains_key(&key);
         if !ephemeral && room {
-            joined.members.insert(key, member.signed.clone());
+            let place = KBucketKey::from(member.peer);
+            joined.members.insert(key, Known { place, card: member.signed.clone() });
         }
     }
+}
+
+/// At most so many of `members` for `asker`: of those at each distance from it about as many, each distance twice the
+/// one before, which is what a routing table holds. Of members picked evenly half would be farthest.
+fn spread<'a>(
+    members: impl Iterator<Item = &'a Known>,
+    asker: PeerId,
+    most: usize,
+    rng: &mut impl Rng,
+) -> Vec<&'a Known> {
+    if most == 0 {
+        return Vec::new();
+    }
+    let asker = KBucketKey::from(asker);
+    let mut at: BTreeMap<u32, Vec<&Known>> = BTreeMap::new();
+    for known in members {
+        // None is the asker itself.
+        if let Some(distance) = asker.distance(&known.place).ilog2() {
+            at.entry(distance).or_default().push(known);
+        }
+    }
+    let mut at: Vec<Vec<&Known>> = at.into_values().collect();
+    at.iter_mut().for_each(|those| those.shuffle(rng));
+    if !at.is_empty() {
+        let first = rng.random_range(0..at.len());
+        at.rotate_left(first);
+    }
+    let rounds = at.iter().map(Vec::len).max().unwrap_or_default();
+    (0..rounds).flat_map(|round| at.iter().filter_map(move |those| those.get(round).copied())).take(most).collect()
 }
 
 fn parse_names(names: &[String]) -> Vec<SwarmName> {
     names.iter().take(32).filter_map(|name| name.parse().ok()).collect()
 }
 
+fn introduction(swarm: SwarmId, bytes: &Bytes, now_ms: u64) -> Option<Introduction> {
+    let signed = Signed::parse(bytes.clone()).ok()?;
+    let card = Card::open_again(&signed, now_ms).ok()?;
+    Some(Introduction { swarm, peer: peer_of(&card.peer)?, card, signed })
+}
+
 fn open(signed: &Bytes, now_ms: u64) -> Option<Member> {
     let (card, _) = Card::open(signed.clone(), now_ms).ok()?;
     Some(Member { peer: peer_of(&card.peer)?, card, signed: signed.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ed25519_dalek::SigningKey;
+    use rand::{SeedableRng, rngs::SmallRng};
+
+    use super::*;
+
+    /// Good for an hour from 1970.
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn key(number: u64) -> SigningKey {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        SigningKey::from_bytes(&seed)
+    }
+
+    fn peer(number: u64) -> PeerId {
+        peer_of(&PeerKey(key(number).verifying_key().to_bytes())).expect("a point on the curve")
+    }
+
+    fn card(number: u64) -> Bytes {
+        let key = key(number);
+        let card = Card { not_after: HOUR_MS, name: "n".into(), ..Card::new(PeerKey(key.verifying_key().to_bytes())) };
+        card.seal(&key).into_raw()
+    }
+
+    fn garden() -> SwarmId {
+        SwarmId::open(&"garden".parse().expect("a name"))
+    }
+
+    /// Node 0, which has met the nodes 1 to `members`.
+    fn state(members: u64) -> State {
+        let mut state = State::new(Config::default(), peer(0));
+        state.join(garden(), None);
+        state.set_card(card(0));
+        for number in 1..=members {
+            let member = open(&card(number), 0).expect("a card");
+            state.remember(garden(), &member, false);
+        }
+        state
+    }
+
+    fn told(state: &State, asker: PeerId, want: Option<u8>, rng: &mut SmallRng) -> Vec<PeerId> {
+        let other = State { want, swarms: BTreeMap::new(), ..State::new(Config::default(), asker) };
+        let hello = Hello { swarms: Vec::new(), ..other.hello(rng) };
+        let shared = state.share(&garden(), &hello, asker, rng);
+        shared.known.iter().map(|bytes| open(bytes, 0).expect("a card").peer).collect()
+    }
+
+    #[test]
+    fn introductions_fill_near_buckets_as_well_as_far_ones() {
+        let mut rng = SmallRng::seed_from_u64(4);
+        let (state, asker) = (state(255), peer(1_000));
+        let place = KBucketKey::from(asker);
+        let mut near = 0;
+        for _ in 0..100 {
+            let all = told(&state, asker, Some(6), &mut rng);
+            assert_eq!(all.iter().collect::<HashSet<_>>().len(), 6, "each once");
+            let of = |peer: &PeerId| place.distance(&KBucketKey::from(*peer)).ilog2();
+            near += all.iter().filter(|peer| of(peer).is_some_and(|distance| distance < 253)).count();
+        }
+        // An eighth of all members is so near: of six picked evenly it would be 75 in a hundred times.
+        assert!(near > 300, "{near}");
+        assert_eq!(told(&state, asker, None, &mut rng).len(), KNOWN_MAX);
+        assert_eq!(told(&state, asker, Some(0), &mut rng).len(), 0);
+        assert!(!told(&state, peer(5), None, &mut rng).contains(&peer(5)), "nobody is told of itself");
+    }
+
+    #[test]
+    fn an_introduction_is_proven_by_its_card_alone() {
+        let mut forged = card(2).to_vec();
+        forged[3] ^= 1;
+        let good = introduction(garden(), &card(1), 0).expect("readable");
+        assert_eq!(good.peer, peer(1));
+        assert!(good.verify().is_some_and(|member| member.peer == peer(1)));
+        let bad = introduction(garden(), &Bytes::from(forged), 0).expect("readable");
+        assert!(bad.verify().is_none());
+        assert!(introduction(garden(), &card(1), HOUR_MS * 2).is_none(), "expired");
+    }
 }

@@ -32,6 +32,9 @@ const ENOUGH_CONNECTIONS: usize = 8;
 /// Who was told of more members than that, and has not connections enough yet, asks each for so many more.
 const FEW_INTRODUCTIONS: u8 = 6;
 
+/// The same once it has: members to be known in the routing table, without a connection.
+const FEWER_INTRODUCTIONS: u8 = 3;
+
 /// A connection with a member stays so long after it was greeted, used or not.
 const MEMBER_HOLD: Duration = Duration::from_secs(60);
 
@@ -150,7 +153,7 @@ impl EventLoop {
                     self.met(&peer, &shared, ephemeral);
                 }
                 self.announce(change);
-                self.introduce(&known, peer);
+                self.introduce(known, peer);
                 if answered || shared.is_empty() {
                     lock(&self.setup.shared.progress).done(&peer, answered, now);
                 }
@@ -182,26 +185,43 @@ impl EventLoop {
     }
 
     /// Members that a member names: hints, until they have greeted us themselves.
-    fn introduce(&mut self, known: &[(SwarmId, hello::Member)], teller: PeerId) {
+    fn introduce(&mut self, known: Vec<hello::Introduction>, teller: PeerId) {
         let remote = self.remote_of(&teller);
-        // All of them first: how many there are decides how many are needed.
-        known.iter().for_each(|(_, member)| self.named(member.peer));
-        // The card of each stranger is a signature to verify.
-        let want = match self.has_enough() {
-            true => Some(0),
-            false => (self.named.len() > SMALL_SWARM).then_some(FEW_INTRODUCTIONS),
-        };
+        // All of them first: how many there are decides how many are needed. Their signatures are dear.
+        let known: Vec<hello::Member> =
+            known.into_iter().filter(|one| self.is_of_use(&one.peer)).filter_map(hello::Introduction::verify).collect();
+        known.iter().for_each(|member| self.named(member.peer));
+        let few = if self.has_enough() { FEWER_INTRODUCTIONS } else { FEW_INTRODUCTIONS };
+        let want = (self.named.len() > SMALL_SWARM).then_some(few);
         self.behaviour().hello.want(want);
-        for (_, member) in known {
+        for member in known {
             for addr in member.card.addresses.iter().filter_map(|a| a.parse().ok()) {
                 self.behaviour().upkeep.learn(member.peer, &addr, Source::Card, remote.as_ref());
             }
-            let known = lock(&self.setup.shared.peers).is_member(&member.peer);
-            if known || self.setup.swarm.is_connected(&member.peer) || self.has_enough() {
-                continue;
+            if self.named.len() > SMALL_SWARM {
+                self.hear_of(member.peer);
             }
-            lock(&self.setup.shared.progress).introduced(member.peer);
-            self.dial(member.peer, "introduced");
+            if self.is_stranger(&member.peer) && !self.has_enough() {
+                lock(&self.setup.shared.progress).introduced(member.peer);
+                self.dial(member.peer, "introduced");
+            }
+        }
+    }
+
+    /// Whether to verify that there is such a member.
+    fn is_of_use(&mut self, peer: &PeerId) -> bool {
+        (self.is_stranger(peer) && !self.has_enough()) || self.behaviour().discovery.lacks(peer)
+    }
+
+    fn is_stranger(&self, peer: &PeerId) -> bool {
+        !lock(&self.setup.shared.peers).is_member(peer) && !self.setup.swarm.is_connected(peer)
+    }
+
+    /// A member that need not be met to be of use in the routing table.
+    fn hear_of(&mut self, peer: PeerId) {
+        let behaviour = self.behaviour();
+        if let Some((addr, _)) = behaviour.upkeep.addresses(&peer).into_iter().next() {
+            behaviour.discovery.hear_of(peer, addr);
         }
     }
 

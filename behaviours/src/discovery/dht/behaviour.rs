@@ -13,7 +13,8 @@ use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, QueryId, RecordKey};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use p2pnode_wire::value::{self, Value};
 use rand::seq::IteratorRandom;
@@ -40,7 +41,8 @@ const MAX_QUERIES: usize = 64;
 const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 /// Peers wanted from the lookup of our own id.
 const NEIGHBOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
-const NEAR: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// Peers in a bucket that were only heard of: half of it stays for those that have answered, whoever tells us what.
+const HEARSAY: usize = kad::K_VALUE.get() / 2;
 /// In full buckets one peer is checked this often.
 const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
@@ -53,6 +55,8 @@ pub struct Behaviour {
     pub(super) client: bool,
     pub(super) kad: kad::Behaviour<Store>,
     pub(super) table: usize,
+    /// Peers in the table that were only heard of: at most [`HEARSAY`] per bucket.
+    pub(super) hearsay: HashSet<PeerId>,
     /// Peers wanted from a lookup.
     replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
@@ -91,6 +95,7 @@ impl Behaviour {
             client,
             kad,
             table: 0,
+            hearsay: HashSet::new(),
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
             entrances: Entrances::default(),
@@ -116,11 +121,56 @@ impl Behaviour {
         if !self.enabled || peer == self.own {
             return false;
         }
+        self.hearsay.remove(&peer);
+        self.make_room(&peer);
         // The cheap question first: `fits` looks at the whole table.
         if !self.may_check(&peer) || (neighbourhood(&addr).is_some() && !self.fits(&peer, &addr)) {
             return false;
         }
         !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
+    }
+
+    pub(crate) fn lacks(&mut self, peer: &PeerId) -> bool {
+        if !self.enabled || self.client || *peer == self.own {
+            return false;
+        }
+        let Some(bucket) = self.kad.kbucket(*peer) else { return true };
+        let (mut all, mut heard) = (0, 0);
+        for entry in bucket.iter() {
+            let there = entry.node.key.preimage();
+            if there == peer {
+                return false;
+            }
+            all += 1;
+            heard += usize::from(self.hearsay.contains(there));
+        }
+        all < kad::K_VALUE.get() && heard < HEARSAY
+    }
+
+    pub(crate) fn hear_of(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
+        if !self.lacks(&peer) || (neighbourhood(&addr).is_some() && !self.fits(&peer, &addr)) {
+            return false;
+        }
+        let added = matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Success);
+        if added {
+            self.hearsay.insert(peer);
+        }
+        added
+    }
+
+    /// Whoever has answered takes the place of one that was only heard of.
+    fn make_room(&mut self, peer: &PeerId) {
+        let Some(bucket) = self.kad.kbucket(*peer) else { return };
+        if bucket.num_entries() < kad::K_VALUE.get() {
+            return;
+        }
+        let there: Vec<PeerId> = bucket.iter().map(|entry| *entry.node.key.preimage()).collect();
+        if there.contains(peer) {
+            return;
+        }
+        if let Some(heard) = there.into_iter().find(|other| self.hearsay.contains(other)) {
+            self.remove(&heard);
+        }
     }
 
     /// Where a bucket is full, libp2p-kad dials the member it has not seen for longest, to replace it if it is gone. Every
@@ -153,6 +203,7 @@ impl Behaviour {
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) {
+        self.hearsay.remove(peer);
         self.kad.remove_peer(peer);
         self.count();
     }
@@ -296,7 +347,6 @@ impl Behaviour {
         if let Some(lookup) = self.refresh.next(now, &mut rand::rng()) {
             let (target, results) = match lookup {
                 Lookup::Own => (self.own, NEIGHBOURS),
-                Lookup::Near => (self.own, NEAR),
                 Lookup::Random => (self.somewhere(), SOMEWHERE),
             };
             // A node that lives for one command looks around once.
@@ -458,6 +508,13 @@ impl NetworkBehaviour for Behaviour {
             }
             FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
                 self.remotes.remove(&event.peer_id);
+            }
+            // libp2p-kad keeps whoever does not answer until the place is needed: right for one that has answered before.
+            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, .. })
+                if self.hearsay.contains(&peer)
+                    && matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. }) =>
+            {
+                self.remove(&peer);
             }
             _ => {}
         }

@@ -213,3 +213,58 @@ async fn what_is_taken_back_while_holders_are_asked_is_not_announced() {
     assert!(!behaviour.queries.values().any(|query| matches!(query, Query::Announce { .. })));
     assert!(behaviour.kad.store_mut().providers(&RecordKey::new(&KEY)).is_empty());
 }
+
+/// A peer in the farthest bucket of `own`, where half of all are.
+fn far_from(own: PeerId) -> PeerId {
+    let own_place = kad::KBucketKey::from(own);
+    let is_far = |peer: &PeerId| own_place.distance(&kad::KBucketKey::from(*peer)).ilog2() == Some(255);
+    std::iter::repeat_with(PeerId::random).find(is_far).expect("half of all are")
+}
+
+fn at(port: usize) -> Multiaddr {
+    format!("/ip4/10.0.0.7/tcp/{port}").parse().expect("an address")
+}
+
+#[test]
+fn what_is_heard_of_takes_half_a_bucket_and_makes_room() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let own = node.own;
+    let mut heard: Vec<PeerId> = std::iter::repeat_with(|| far_from(own)).take(100).collect();
+    let mut port = 0;
+    heard.retain(|peer| {
+        port += 1;
+        node.hear_of(*peer, at(port))
+    });
+    assert_eq!(heard.len(), HEARSAY);
+    assert!(!node.hear_of(heard[0], at(1)), "it is there");
+    let met: Vec<PeerId> = std::iter::repeat_with(|| far_from(own)).take(kad::K_VALUE.get()).collect();
+    for (port, peer) in met.iter().enumerate() {
+        assert!(node.add(*peer, at(1_000 + port)), "the {port}th that has answered");
+    }
+    let there = node.routing_table();
+    assert!(met.iter().all(|peer| there.contains(peer)) && there.len() == met.len(), "nobody that was only heard of");
+    assert!(node.hearsay.is_empty());
+    assert!(!node.lacks(&far_from(node.own)), "it is full");
+}
+
+#[test]
+fn who_was_heard_of_and_answers_stays_and_who_does_not_goes() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let (answers, silent) = (far_from(node.own), far_from(node.own));
+    assert!(node.hear_of(answers, at(1)) && node.hear_of(silent, at(2)));
+    assert!(node.add(answers, at(1)));
+    let error = || DialError::Transport(Vec::new());
+    for peer in [answers, silent] {
+        let (error, connection_id) = (error(), ConnectionId::new_unchecked(1));
+        node.on_swarm_event(FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error: &error, connection_id }));
+    }
+    assert_eq!(node.routing_table(), [answers], "libp2p-kad keeps one that has answered before");
+}
+
+#[test]
+fn what_is_heard_of_does_not_surround_us_from_one_network() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let addr = |host: usize| format!("/ip4/1.2.3.{host}/tcp/1").parse().expect("an address");
+    let taken = (1..100).filter(|host| node.hear_of(PeerId::random(), addr(*host))).count();
+    assert!(taken <= 3, "{taken} of one network");
+}

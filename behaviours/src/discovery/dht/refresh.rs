@@ -37,8 +37,6 @@ const DRAWS: usize = 4_096;
 pub(super) enum Lookup {
     /// Our own id: the nearest, to be known to them.
     Own,
-    /// The same when those who came with us have settled: all who are near.
-    Near,
     /// Somewhere: where the table lacks peers, if it does.
     Random,
 }
@@ -46,8 +44,8 @@ pub(super) enum Lookup {
 /// The rhythm of lookups.
 #[derive(Debug)]
 pub(super) struct Refresh {
-    /// What is to be looked up before anything else.
-    first: Vec<Lookup>,
+    /// Our own id has not been looked up yet.
+    newcomer: bool,
     settled: Option<Instant>,
     next: Option<Instant>,
     pause: Duration,
@@ -57,12 +55,12 @@ pub(super) struct Refresh {
 
 impl Refresh {
     pub(super) fn new(now: Instant) -> Self {
-        Self { first: Vec::new(), settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
+        Self { newcomer: false, settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
     }
 
     /// The table has got its first peer.
     pub(super) fn first_peer(&mut self, now: Instant) {
-        self.first = vec![Lookup::Near, Lookup::Own];
+        self.newcomer = true;
         self.settled = Some(now + SETTLING);
         self.next = Some(now);
         self.pause = FIRST;
@@ -107,7 +105,7 @@ impl Refresh {
             pause.mul_f64(rng.random_range(0.5..1.5))
         };
         self.next = Some(now + pause);
-        Some(self.first.pop().unwrap_or(Lookup::Random))
+        Some(if std::mem::take(&mut self.newcomer) { Lookup::Own } else { Lookup::Random })
     }
 
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {

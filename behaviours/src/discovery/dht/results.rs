@@ -20,7 +20,12 @@ const MAX_PROVIDERS: usize = 256;
 impl Behaviour {
     pub(super) fn on_kad(&mut self, event: kad::Event) {
         match event {
-            kad::Event::RoutingUpdated { is_new_peer: true, .. } => self.count(),
+            kad::Event::RoutingUpdated { is_new_peer: true, old_peer, .. } => {
+                if let Some(old) = old_peer {
+                    self.hearsay.remove(&old);
+                }
+                self.count();
+            }
             kad::Event::InboundRequest { request } => self.on_inbound(request),
             kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 self.progressed(id, result, step.last);
