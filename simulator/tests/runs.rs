@@ -76,22 +76,33 @@ fn all_layers_of_libp2p_are_deterministic_too() {
     }
 }
 
-/// In virtual time, on the wall clock over memory, and over TCP: the same is delivered. How long it takes is the
-/// network's affair.
+/// Mean hops in virtual time and in real time may differ by so much of a hop: which of two neighbours is first is a matter
+/// of milliseconds, which a busy machine has its own.
+const HOPS_AGREE: f64 = 0.5;
+
+/// Thirty nodes in virtual time, on the wall clock over memory, and over TCP: the same is delivered, once, over as many
+/// hops. How long it takes is the network's affair.
 #[test]
 fn real_time_agrees_in_what_is_delivered() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario = folder.path().join("real.toml");
-    let written = "version = 1\nname = \"real\"\nduration = \"5s\"\nwarmup = \"6s\"\n[nodes]\ncount = 8\n[network]\nlatency = { dist = \
+    let written = "version = 1\nname = \"real\"\nduration = \"8s\"\nwarmup = \"12s\"\n[nodes]\ncount = 30\n[network]\nlatency = { dist = \
                    \"fixed\", time = \"1ms\" }\n[[workload]]\nkind = \"broadcast\"\nrate = \"2/s\"\n";
     std::fs::write(&scenario, written).expect("written");
     let scenario = scenario.to_string_lossy();
+    let mut hops = Vec::new();
     for time in ["virtual", "real", "loopback"] {
         let report = report(&p2psim(&["run", &scenario, "--time", time, "--json"]));
         assert_eq!(report["numbers"]["gossip.delivery_ratio"], 1.0, "{time}: {report}");
         assert_eq!(report["numbers"]["gossip.told_twice"], 0.0, "{time}");
-        assert!(report["metrics"]["gossip.delivery_ms"]["n"].as_u64() >= Some(9 * 7), "{time}: {report}");
+        let measured = &report["metrics"]["gossip.hops"];
+        assert!(measured["n"].as_u64() >= Some(15 * 29), "{time}: {report}");
+        hops.push((time, measured["avg"].as_f64().expect("a mean"), measured["max"].as_f64().expect("a most")));
     }
+    println!("hops, mean and most: {hops:?}");
+    let all = || hops.iter().map(|(_, mean, _)| *mean);
+    let apart = all().fold(f64::MIN, f64::max) - all().fold(f64::MAX, f64::min);
+    assert!(apart <= HOPS_AGREE, "{apart} of a hop apart: {hops:?}");
 }
 
 #[test]

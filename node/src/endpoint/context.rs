@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use p2pnode_wire::ids::ConversationId;
 use rmpv::Value;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,11 @@ impl Context {
     /// The conversation that the broadcast is part of.
     pub fn conversation(&self) -> Option<ConversationId> {
         self.talk.as_ref().map(|called| called.talk.conversation())
+    }
+
+    /// Who brought the broadcast first: its author, or the member that passed it on by gossip. None in a call.
+    pub fn via(&self) -> Option<PeerId> {
+        self.talk.as_ref().map(|called| called.talk.source())
     }
 
     /// Tells everybody that this node wades in; once, however often it is called. Nothing in a call.

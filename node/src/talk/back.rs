@@ -94,6 +94,11 @@ impl Talk {
         self.0.conversation
     }
 
+    /// Who brought it first.
+    pub(crate) fn source(&self) -> PeerId {
+        self.0.source
+    }
+
     /// Says it to the swarm, and straight to the author of the message: the same event, so it counts once.
     pub(crate) async fn say(&self, word: &Word) -> Result<(), HandlerError> {
         let gone = || HandlerError::code(ErrorCode::AgentUnavailable, "the node has stopped");

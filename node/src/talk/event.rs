@@ -52,6 +52,8 @@ pub struct ConversationEvent {
     pub author: PeerRef,
     /// Whether this node said it.
     pub own: bool,
+    /// Who brought it first: its author, or a member that passed it on.
+    pub via: PeerId,
     /// In which conversation.
     pub conversation: ConversationId,
     /// The event it answers.
@@ -184,6 +186,7 @@ impl ConversationEvent {
             swarm,
             author,
             own: heard.own,
+            via: heard.source,
             conversation: event.conversation,
             parent: event.parent,
             feed: (event.epoch, event.seq),

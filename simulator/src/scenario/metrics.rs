@@ -73,6 +73,11 @@ impl Metrics {
         self.samples.entry(name).or_default().push(value);
     }
 
+    /// Takes these samples instead of those it has.
+    pub(crate) fn replace(&mut self, name: &'static str, values: Vec<f64>) {
+        self.samples.insert(name, values);
+    }
+
     /// Takes what `other` has measured.
     pub(crate) fn extend(&mut self, other: &Self) {
         for (name, values) in &other.samples {

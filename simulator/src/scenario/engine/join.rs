@@ -123,8 +123,8 @@ fn make(
         let seeds = seeds.iter().filter_map(|addr| addr.parse().ok());
         let builder = capabilities.iter().fold(builder.bootstrap(seeds), |b, name| b.capability(name.as_str()));
         builder
-            .endpoint(Endpoint::new("sim.note").public(), move |_: Context, (id, _pad): (u64, String)| {
-                book.heard(id, (host, start), sim.elapsed());
+            .endpoint(Endpoint::new("sim.note").public(), move |cx: Context, (id, _pad): (u64, String)| {
+                book.heard(id, (host, start), cx.via(), sim.elapsed());
                 async { Ok(()) }
             })
             .ask(|cx: Ask, task: String| async move {

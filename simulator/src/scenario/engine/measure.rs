@@ -47,8 +47,8 @@ impl Run {
         let (now, second) = (self.world.sim.elapsed(), Duration::from_secs(1));
         let mut times = Vec::new();
         for said in self.world.book.lock().said.values() {
-            let recent = said.heard.values().filter(|(at, _)| *at + second > now);
-            times.extend(recent.map(|(at, _)| ms(at.saturating_sub(said.at))));
+            let recent = said.heard.values().filter(|copy| copy.at + second > now);
+            times.extend(recent.map(|copy| ms(copy.at.saturating_sub(said.at))));
         }
         let summary = Summary::of(&times);
         let (up, nodes, connections) = self.world.members(|members| {
@@ -86,7 +86,7 @@ impl Run {
         let now = self.world.sim.elapsed();
         let (mut expected, mut heard, mut times) = (0_u64, 0_u64, Vec::new());
         for said in self.world.book.lock().said.values() {
-            times.extend(said.heard.values().map(|(at, _)| ms(at.saturating_sub(said.at))));
+            times.extend(said.heard.values().map(|copy| ms(copy.at.saturating_sub(said.at))));
             // What was said this moment is still under way.
             if said.at + Duration::from_secs(2) <= now {
                 expected += said.expected.len() as u64;
@@ -94,6 +94,13 @@ impl Run {
             }
         }
         ((expected > 0).then(|| heard as f64 / expected as f64), times)
+    }
+
+    /// As the programs on the nodes saw it, which every network and every fidelity shows alike.
+    fn hops(&self) -> Vec<f64> {
+        let hosts = |members: &mut Vec<Member>| members.iter().map(|m| (m.node.peer_id(), m.node.host())).collect();
+        let host_of = self.world.members(hosts);
+        self.world.book.lock().said.values().flat_map(|said| said.hops(&host_of)).map(f64::from).collect()
     }
 
     pub(super) fn measure(&self) -> Metrics {
@@ -116,6 +123,7 @@ impl Run {
             metrics.number("gossip.delivery_ratio", delivered);
             let twice: u64 = self.world.book.lock().said.values().map(|said| said.twice).sum();
             metrics.number("gossip.told_twice", twice as f64);
+            metrics.replace("gossip.hops", self.hops());
         }
         times.into_iter().for_each(|time| metrics.sample("gossip.delivery_ms", time));
         metrics

@@ -92,7 +92,7 @@ pub(super) async fn work(
 
 async fn broadcast(world: World, index: usize, size: usize) {
     let Ok(node) = world.node(index).node() else { return };
-    let id = world.book.say(world.sim.elapsed(), world.audience(index));
+    let id = world.book.say(world.node(index).host(), world.sim.elapsed(), world.audience(index));
     let more = usize::from(world.perturb.swap(false, Ordering::Relaxed));
     let pad = "x".repeat(size + more);
     if let Err(error) = node.broadcast("sim.note", (id, pad)).await {
