@@ -13,6 +13,7 @@
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod discovery;
 mod exchange;
 pub mod gossip;
@@ -22,5 +23,6 @@ mod peer;
 pub mod rpc;
 pub mod upkeep;
 
+pub use clock::Clock;
 pub use p2pnode_wire as wire;
 pub use peer::{key_of, peer_of};

@@ -12,7 +12,7 @@ use libp2p::{
     swarm::{self, SwarmEvent},
 };
 use p2pnode_behaviours::{
-    discovery, gossip, hello, mail, rpc,
+    Clock, discovery, gossip, hello, mail, rpc,
     upkeep::{self, AddressRules, Compact},
 };
 use p2pnode_wire::{
@@ -90,6 +90,7 @@ pub struct Builder {
     allow: Allow,
     fixed_port: bool,
     hidden: bool,
+    clock: Clock,
     ephemeral: bool,
     transport: Option<TransportFn>,
     limits: Limits,
@@ -118,6 +119,7 @@ impl Builder {
             allow: Allow::default(),
             fixed_port: false,
             hidden: false,
+            clock: Clock::default(),
             ephemeral: false,
             transport: None,
             limits: Limits::default(),
@@ -256,6 +258,12 @@ impl Builder {
         self
     }
 
+    /// The wall clock, for expiry and display. Default: the system's. For trying what wrong clocks do.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Tells nobody outside a swarm that this node is in it. Default off.
     pub fn hidden(mut self, on: bool) -> Self {
         self.hidden = on;
@@ -328,6 +336,7 @@ impl Builder {
             identity: identity.clone(),
             name: name.clone(),
             ephemeral: self.ephemeral,
+            clock: self.clock,
             swarms: swarms.clone(),
             commands,
             rpc: client,
@@ -439,6 +448,7 @@ impl Builder {
         let own = keypair.public().to_peer_id();
         let hello = hello::Config { hidden: self.hidden, ephemeral: self.ephemeral, ..self.limits.hello.clone() };
         let mut hello = hello::Behaviour::new(hello, own);
+        hello.set_clock(self.clock);
         let mut gossip = gossip::Behaviour::new(self.limits.gossip.clone());
         for (id, name) in swarms {
             hello.join(*id, Some(name.clone()));
@@ -468,6 +478,7 @@ impl Builder {
     fn about(&self, identity: &Identity, name: String) -> Result<About, StartError> {
         let about = About {
             key: identity.peer_key(),
+            clock: self.clock,
             name,
             role: self.role.clone(),
             description: self.description.clone(),

@@ -13,7 +13,6 @@ use crate::{
     identity::Identity,
     node::Node,
     target::{Target, TargetError},
-    time::now_ms,
 };
 
 /// A one-command node looks for a value that nobody has so many times more, with pauses.
@@ -118,7 +117,7 @@ impl Dht {
     /// [`DhtError`].
     pub async fn put_as(&self, owner: &Identity, name: &str, body: Bytes) -> Result<usize, DhtError> {
         // Milliseconds rise across restarts without a counter on disk.
-        let (at_ms, key) = (now_ms(), owner.peer_key());
+        let (at_ms, key) = (self.node.now_ms(), owner.peer_key());
         let value = value::Value { v: 1, owner: key, name: name.to_owned(), seq: at_ms, at_ms, body };
         let sealed = value.seal(&owner.signing_key()).into_raw();
         let (size, max) = (sealed.len(), limits::VALUE_MAX);

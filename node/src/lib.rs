@@ -29,7 +29,6 @@ mod start;
 mod swarm;
 mod talk;
 mod target;
-mod time;
 pub mod value;
 
 pub use addr::{AddrError, BootstrapAddr, DEFAULT_PORT};
@@ -50,7 +49,7 @@ pub use limits::Limits;
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
-    discovery, gossip, hello,
+    Clock, discovery, gossip, hello,
     rpc::{self, Road},
     upkeep,
 };

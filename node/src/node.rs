@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use futures::future::Either;
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{
-    gossip,
+    Clock, gossip,
     mail::DeliverError,
     rpc,
     upkeep::{Hold, is_loopback},
@@ -66,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) identity: Identity,
     pub(crate) name: String,
     pub(crate) ephemeral: bool,
+    pub(crate) clock: Clock,
     pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) rpc: rpc::Client,
@@ -437,6 +438,11 @@ impl Node {
 
     pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
         self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+    }
+
+    /// Milliseconds since 1970 on this node's clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.clock.now_ms()
     }
 
     pub(crate) fn is_ephemeral(&self) -> bool {

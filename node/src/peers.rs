@@ -302,7 +302,9 @@ impl Peers {
         entry.ephemeral = ephemeral;
         (entry.state, entry.last_seen, entry.failures, entry.recheck) = (PeerState::Online, now, 0, None);
         let (card, signed) = card?;
-        if entry.card.as_ref().is_some_and(|known| known.seq > card.seq) {
+        // Of two greetings under way the older may arrive last. Of one that was away the card is new, whatever its number
+        // says: that is a time, and its clock may have been put right.
+        if was == Some(PeerState::Online) && entry.card.as_ref().is_some_and(|known| known.seq > card.seq) {
             return None;
         }
         let changed = entry.card.as_ref() != Some(&card);

@@ -20,13 +20,13 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::Clock;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::create_private_dir,
     profile::{Paths, ProfileError, check_private},
-    time::now_ms,
 };
 
 /// Entries read: a host with more nodes finds the rest through these.
@@ -103,7 +103,15 @@ mod texts {
 impl Entry {
     /// An entry of this process.
     pub fn new(peer: PeerId, name: &str, swarms: Vec<String>, addresses: Vec<Multiaddr>) -> Self {
-        Self { v: 1, peer, name: name.to_owned(), swarms, pid: std::process::id(), addresses, started_ms: now_ms() }
+        Self {
+            v: 1,
+            peer,
+            name: name.to_owned(),
+            swarms,
+            pid: std::process::id(),
+            addresses,
+            started_ms: Clock::default().now_ms(),
+        }
     }
 }
 

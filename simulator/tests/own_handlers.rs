@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pnode::{Context, Endpoint};
+use p2pnode::{Clock, Context, Endpoint};
 use p2pnode_simulator::{Sim, SimError, SimNode};
 
 /// Two halves that were apart for a minute hear each other again.
@@ -40,4 +40,38 @@ fn a_partition_heals() {
     let connections = report.samples("node.connections");
     assert!(connections.len() == 12 && connections.iter().all(|count| *count >= 1.0), "{connections:?}");
     assert!(report.get("gossip.messages").is_some_and(|messages| messages >= 1.0), "what was said went round");
+}
+
+/// Boards that wait for the time, and those whose battery is empty, are members like others.
+#[test]
+fn clocks_that_are_a_day_wrong_keep_nobody_out() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let outcome = Sim::builder().seed(12).run(|sim| async move {
+        let nodes = sim
+            .nodes(12, |index, builder| {
+                builder.clock(match index % 3 {
+                    0 => Clock::default(),
+                    1 => Clock::ahead(DAY),
+                    _ => Clock::behind(DAY),
+                })
+            })
+            .await?;
+        let knows_all = |node: &SimNode| node.node().is_ok_and(|node| node.peers().len() == 11);
+        let took =
+            sim.eventually(Duration::from_secs(120), "all know each other", || nodes.iter().all(knows_all)).await?;
+        for speaker in &nodes[..3] {
+            let mut heard = Vec::new();
+            for listener in nodes.iter().filter(|node| node.host() != speaker.host()) {
+                heard.push(listener.node()?.subscribe("it.is.noon").expect("a subject"));
+            }
+            speaker.node()?.emit("it.is.noon", &1).await.expect("sent");
+            for subscription in &mut heard {
+                let next = futures::StreamExt::next(subscription);
+                tokio::time::timeout(Duration::from_secs(10), next).await.expect("heard in time").expect("an event");
+            }
+        }
+        Ok::<_, SimError>(took)
+    });
+    let took = outcome.expect("a thread").expect("a simulation");
+    println!("all knew each other after {took:?}");
 }

@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     task::{Context, Poll},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use super::{
     protocol::{Greeting, PROTOCOL},
     state::State,
 };
-use crate::exchange::Codec;
+use crate::{Clock, exchange::Codec};
 
 /// A peer that has not answered by then is treated as one that does not speak hello.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ type Inner = request_response::Behaviour<Codec<Greeting>>;
 pub struct Behaviour {
     inner: Inner,
     state: State,
+    clock: Clock,
     /// Of our hellos under way; each ends with an answer or a failure.
     nonces: HashMap<OutboundRequestId, [u8; 16]>,
     events: VecDeque<Event>,
@@ -54,7 +55,13 @@ impl Behaviour {
         let settings =
             request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS);
         let inner = Inner::new([(StreamProtocol::new(PROTOCOL), ProtocolSupport::Full)], settings);
-        Self { inner, state: State::new(config, own), nonces: HashMap::new(), events: VecDeque::new() }
+        let state = State::new(config, own);
+        Self { inner, state, clock: Clock::default(), nonces: HashMap::new(), events: VecDeque::new() }
+    }
+
+    /// Judges by this clock whether cards of others have expired. Default: the system's.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// Shows this swarm to those who know it. `name` is told to everybody unless [`Config::hidden`].
@@ -113,7 +120,7 @@ impl Behaviour {
             }
             Inner::Message { peer, message: Message::Response { request_id, response }, .. } => {
                 let Some(nonce) = self.nonces.remove(&request_id) else { return };
-                let event = self.state.answered(peer, &nonce, &response, Instant::now(), now_ms());
+                let event = self.state.answered(peer, &nonce, &response, Instant::now(), self.clock.now_ms());
                 self.events.push_back(event);
             }
             Inner::OutboundFailure { peer, error, request_id, .. } => {
@@ -130,12 +137,6 @@ impl Behaviour {
             Inner::InboundFailure { .. } | Inner::ResponseSent { .. } => {}
         }
     }
-}
-
-/// Milliseconds since 1970 on the wall clock: only for expiry, never for order.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl NetworkBehaviour for Behaviour {

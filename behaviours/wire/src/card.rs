@@ -200,30 +200,39 @@ impl Card {
             return Err(CardError::TooLarge(raw.len()));
         }
         let signed = Signed::parse(raw)?;
-        let card = Self::open_again(&signed, now_ms)?;
+        let card = Self::read(&signed)?;
+        card.check_time(now_ms)?;
         signed.verify(Domain::Card, &card.peer)?;
         Ok((card, signed))
     }
 
-    /// Reads what [`open`](Self::open) has verified before: all is checked but the signature, which is dear.
+    /// Reads without verifying the signature, which is dear, and without [asking a clock](Self::check_time).
     ///
     /// # Errors
     /// [`CardError`].
-    pub fn open_again(signed: &Signed, now_ms: u64) -> Result<Self, CardError> {
+    pub fn read(signed: &Signed) -> Result<Self, CardError> {
         let card: Self = msgpack::decode(&signed.payload())?;
-        card.check(now_ms)?;
+        card.check()?;
         Ok(card)
     }
 
-    fn check(&self, now_ms: u64) -> Result<(), CardError> {
-        if self.v != 1 {
-            return Err(CardError::Invalid("another version"));
-        }
+    /// Whether it is good at that time of the wall clock.
+    ///
+    /// # Errors
+    /// [`CardError::Expired`], or it claims to be good for longer than [`LIFE_MS`].
+    pub fn check_time(&self, now_ms: u64) -> Result<(), CardError> {
         if self.not_after.saturating_add(LEEWAY_MS) < now_ms {
             return Err(CardError::Expired(self.not_after));
         }
         if self.not_after > now_ms.saturating_add(LIFE_MS).saturating_add(LEEWAY_MS) {
             return Err(CardError::Invalid("it claims to be good for more than 24 hours"));
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), CardError> {
+        if self.v != 1 {
+            return Err(CardError::Invalid("another version"));
         }
         if self.name.is_empty() || self.name.len() > NAME_MAX || self.role.len() > NAME_MAX {
             return Err(CardError::Invalid("a name that is empty, or a name or role that is too long"));

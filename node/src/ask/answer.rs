@@ -30,7 +30,6 @@ use crate::{
     node::{Node, WeakNode},
     peers::PeerRef,
     talk::{Heard, Said, Talk},
-    time::now_ms,
 };
 
 /// Message ids remembered, so that one delivered twice runs once: more than can run at once, by far.
@@ -141,7 +140,7 @@ impl Ask {
         };
         let _turn = letter.turn.lock().await;
         let node = letter.node.upgrade().ok_or_else(gone)?;
-        let mail = letters::word(&letter.address, word, letter.question, now_ms());
+        let mail = letters::word(&letter.address, word, letter.question, node.now_ms());
         let sealed = mail.seal(&node.signing_key()).into_raw();
         match node.deliver(letter.peer, sealed).await {
             Ok(_) => Ok(()),

@@ -30,7 +30,6 @@ use crate::{
     node::Node,
     peers::{Peer, PeerRef, PeerState},
     talk::{Draft, PublishError, Published, Said, encode_args},
-    time::now_ms,
 };
 
 /// Members that get the question straight; in larger swarms the rest hears it by gossip.
@@ -162,7 +161,7 @@ impl Driver {
     pub(super) fn check_size(&self) -> Result<(), AskError> {
         let own = self.node.peer_id();
         let Some(address) = self.address(own) else { return Ok(()) };
-        let size = self.seal(&letters::ask(&address, &self.question, now_ms())).len();
+        let size = self.seal(&letters::ask(&address, &self.question, self.node.now_ms())).len();
         let max = p2pnode_wire::limits::MAIL_MAX;
         if size > max { Err(AskError::TooLarge { size, max }) } else { Ok(()) }
     }
@@ -220,7 +219,7 @@ impl Driver {
                 self.sending.push(brought.boxed());
                 continue;
             }
-            let mail = letters::ask(&address, &self.question, now_ms());
+            let mail = letters::ask(&address, &self.question, self.node.now_ms());
             let sealed = self.seal(&mail);
             if let Road::Mail(letters) = &mut self.road {
                 letters.insert(peer, mail.id);
@@ -335,7 +334,7 @@ impl Driver {
                 let told = FuturesUnordered::new();
                 for peer in open {
                     let (Some(address), Some(id)) = (self.address(peer), sent.get(&peer)) else { continue };
-                    let sealed = self.seal(&letters::word(&address, &Word::Leave, *id, now_ms()));
+                    let sealed = self.seal(&letters::word(&address, &Word::Leave, *id, self.node.now_ms()));
                     let node = self.node.clone();
                     told.push(async move { node.deliver(peer, sealed).await.map(drop) });
                 }

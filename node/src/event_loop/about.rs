@@ -1,5 +1,6 @@
 //! What a node says of itself.
 
+use p2pnode_behaviours::Clock;
 use p2pnode_wire::{
     card::{Capability, Card, EndpointInfo, LIFE_MS, NAME_MAX},
     ids::{PeerKey, Team},
@@ -7,12 +8,13 @@ use p2pnode_wire::{
     sign::Signed,
 };
 
-use crate::{identity::Identity, time::now_ms};
+use crate::identity::Identity;
 
 /// The part of the card that does not change while the node runs.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) key: PeerKey,
+    pub(crate) clock: Clock,
     pub(crate) name: String,
     pub(crate) role: String,
     pub(crate) description: String,
@@ -76,7 +78,7 @@ impl About {
         endpoints: Vec<EndpointInfo>,
         addresses: Vec<String>,
     ) -> (Card, Signed) {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let card = Card {
             // Milliseconds rise across restarts without a counter on disk.
             seq: now,

@@ -19,7 +19,6 @@ use crate::{
     command::Located,
     dht::{DhtError, ProvidersFound, ValueFound},
     node::lock,
-    time::now_ms,
 };
 
 /// Queries at once; more are refused. Each holds a few kilobytes of candidates.
@@ -160,7 +159,7 @@ impl EventLoop {
             owner,
             name: value.name.clone(),
             seq: value.seq,
-            at_ms: value.at_ms.min(now_ms()),
+            at_ms: value.at_ms.min(self.setup.about.clock.now_ms()),
             body: value.body.clone(),
             from,
         };

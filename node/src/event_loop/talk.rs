@@ -21,7 +21,6 @@ use crate::{
     events::NodeEvent,
     node::lock,
     talk::{ConversationEvent, Draft, Heard, PublishError, Published},
-    time::now_ms,
 };
 
 /// Events of ours kept for the first member that comes, and for how long: a broadcast a moment before others have joined
@@ -51,7 +50,7 @@ impl EventLoop {
         if draft.body.len() > limits::EVENT_MAX {
             return Err(PublishError::TooLarge { size: draft.body.len() });
         }
-        let (now, key) = (now_ms(), self.setup.identity.signing_key());
+        let (now, key) = (self.setup.about.clock.now_ms(), self.setup.identity.signing_key());
         let Some(gossip) = self.setup.swarm.behaviour_mut().gossip.as_mut() else { return Err(PublishError::NoGossip) };
         let before = gossip.newest_epoch(&draft.swarm, &self.setup.about.key);
         let event = self.feeds.next(draft, now, before);

@@ -97,6 +97,9 @@ pub struct Nodes {
     /// The first so many are the bootstrap peers of all. Default 1.
     #[serde(default = "one_node")]
     pub bootstrap: usize,
+    /// The clock of each node is wrong by a fixed time, drawn evenly up to this, ahead or behind. Default: all are right.
+    #[serde(default = "no_time")]
+    pub clock_skew: Span,
     /// Kinds of nodes; without any, all alike.
     #[serde(default)]
     pub roles: Vec<Role>,
@@ -104,6 +107,10 @@ pub struct Nodes {
 
 fn one_node() -> usize {
     1
+}
+
+fn no_time() -> Span {
+    Span(Duration::ZERO)
 }
 
 /// How nodes come.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use p2pnode::{Ask, Builder, Context, Endpoint};
+use p2pnode::{Ask, Builder, Clock, Context, Endpoint};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -68,6 +68,7 @@ fn roles(scenario: &Scenario, chance: &mut ChaCha8Rng) -> Vec<Option<usize>> {
 impl Run {
     pub(super) async fn join(&mut self) -> Result<(), SimError> {
         let mut chance = self.world.sim.chance("join");
+        let mut clocks = self.world.sim.chance("clocks");
         let times = joins(&self.scenario, &mut chance);
         let roles = roles(&self.scenario, &mut chance);
         let mut ready = FuturesUnordered::new();
@@ -80,7 +81,9 @@ impl Run {
             }
             let nat = nat_of(self.scenario.network.nat, index, self.scenario.nodes.bootstrap, &mut chance);
             let capabilities = roles[index].map(|role| self.scenario.nodes.roles[role].capabilities.clone());
-            let make = make(&self.world.sim, &self.world.book, index, seeds.clone(), capabilities.unwrap_or_default());
+            let clock = skewed(self.scenario.nodes.clock_skew.0, &mut clocks);
+            let what = What { index, clock, seeds: seeds.clone(), capabilities: capabilities.unwrap_or_default() };
+            let make = make(&self.world.sim, &self.world.book, what);
             let node = self.world.sim.node_behind(format!("n{index}"), nat, make).await?;
             if index < self.scenario.nodes.bootstrap
                 && let Some(addr) = node.address()
@@ -109,19 +112,28 @@ impl Run {
     }
 }
 
-/// What every node of a scenario is.
-fn make(
-    sim: &Sim,
-    book: &Book,
-    host: usize,
+fn skewed(most: Duration, chance: &mut ChaCha8Rng) -> Clock {
+    let by = most.mul_f64(chance.random_range(0.0..1.0));
+    if chance.random() { Clock::ahead(by) } else { Clock::behind(by) }
+}
+
+/// What one node is.
+struct What {
+    index: usize,
+    clock: Clock,
     seeds: Vec<String>,
     capabilities: Vec<String>,
-) -> impl Fn(Builder) -> Builder + Send + Sync + 'static {
+}
+
+/// What every node of a scenario is.
+fn make(sim: &Sim, book: &Book, what: What) -> impl Fn(Builder) -> Builder + Send + Sync + 'static {
+    let What { index: host, clock, seeds, capabilities } = what;
     let (sim, book, starts) = (sim.clone(), book.clone(), AtomicU64::new(0));
     move |builder| {
         let (sim, book, start) = (sim.clone(), book.clone(), starts.fetch_add(1, Ordering::Relaxed));
         let seeds = seeds.iter().filter_map(|addr| addr.parse().ok());
-        let builder = capabilities.iter().fold(builder.bootstrap(seeds), |b, name| b.capability(name.as_str()));
+        let builder =
+            capabilities.iter().fold(builder.bootstrap(seeds).clock(clock), |b, name| b.capability(name.as_str()));
         builder
             .endpoint(Endpoint::new("sim.note").public(), move |cx: Context, (id, _pad): (u64, String)| {
                 book.heard(id, (host, start), cx.via(), sim.elapsed());
