@@ -14,7 +14,7 @@
 //! # Ok::<(), p2pnode_simulator::SimError>(())
 //! ```
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "virtual-time"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -1,4 +1,5 @@
 //! How a program tests its own nodes: each test in a process of its own.
+#![cfg(feature = "virtual-time")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Whole runs of the program, each in a process of its own.
+#![cfg(feature = "virtual-time")]
 
 use std::{
     path::Path,
