@@ -9,15 +9,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::{
-    dht::{DhtError, ProvidersFound, ValueFound},
+    dht::{DhtError, PeerFound, ProvidersFound, ValueFound},
     talk::{Draft, PublishError, Published},
 };
 
 /// Commands waiting for the event loop: it takes each in microseconds, so this is a burst of all handles at once.
 pub(crate) const COMMAND_QUEUE: usize = 1_024;
-
-/// Peers and where they are.
-pub(crate) type Located = Vec<(PeerId, Vec<Multiaddr>)>;
 
 /// A command and where its result goes.
 pub(crate) enum Command {
@@ -73,7 +70,7 @@ pub(crate) enum Command {
     },
     Lookup {
         peer: PeerId,
-        done: oneshot::Sender<Result<Located, DhtError>>,
+        done: oneshot::Sender<Result<PeerFound, DhtError>>,
     },
     Table {
         done: oneshot::Sender<Vec<PeerId>>,

@@ -88,6 +88,19 @@ pub struct ProvidersFound {
     pub providers: Vec<PeerId>,
     /// Requests the query needed.
     pub requests: u32,
+    /// Of these, how many got no answer: whoever was asked cannot be reached, or answered too late.
+    pub failures: u32,
+}
+
+/// Where a peer is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PeerFound {
+    /// Its addresses, if it was found.
+    pub addresses: Option<Vec<Multiaddr>>,
+    /// Requests the query needed.
+    pub requests: u32,
+    /// Of these, how many got no answer: whoever was asked cannot be reached, or answered too late.
+    pub failures: u32,
 }
 
 /// The DHT, as this node sees it.
@@ -177,11 +190,11 @@ impl Dht {
         self.query(|done| Command::Providers { key: key.clone(), done }).await
     }
 
-    /// The nodes nearest to a peer's id, with their addresses, and so that peer itself if it takes part.
+    /// Where a peer is, as the nodes nearest to its id tell.
     ///
     /// # Errors
     /// [`DhtError`].
-    pub async fn lookup(&self, peer: PeerId) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, DhtError> {
+    pub async fn lookup(&self, peer: PeerId) -> Result<PeerFound, DhtError> {
         self.query(|done| Command::Lookup { peer, done }).await
     }
 

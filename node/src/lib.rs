@@ -36,7 +36,7 @@ pub use ask::{Answer, AnswerError, Ask, AskBuilder, AskEnd, AskError, AskEvent, 
 pub use builder::{Allow, Builder};
 pub use call::{Call, CallError, CallReply, Pick, Pong};
 pub use client::{Client, ConnectError};
-pub use dht::{Dht, DhtError, ProvidersFound, ValueFound};
+pub use dht::{Dht, DhtError, PeerFound, ProvidersFound, ValueFound};
 pub use endpoint::{
     ArgsError, Arguments, Context, DynHandler, Endpoint, EndpointError, Erased, Handler, HandlerError, IntoArgs,
     Kwargs, Parameter, Registration, parameters,

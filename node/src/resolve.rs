@@ -107,8 +107,8 @@ fn choose(ids: &[PeerId], peers: &[Peer], pick: Pick) -> PeerId {
 async fn look_far(node: &Node, target: &Target, deadline: Instant) -> Option<PeerId> {
     let left = deadline.saturating_duration_since(Instant::now()).min(DHT_LOOKUP);
     if let Some(id) = target.peer_id() {
-        let near = tokio::time::timeout(left, node.dht().lookup(id)).await.ok()?.ok()?;
-        return near.iter().any(|(peer, _)| *peer == id).then_some(id);
+        let found = tokio::time::timeout(left, node.dht().lookup(id)).await.ok()?.ok()?;
+        return found.addresses.is_some().then_some(id);
     }
     let capability = target.capability()?;
     // A search that failed has found nobody.

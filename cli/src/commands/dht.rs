@@ -134,16 +134,11 @@ async fn lookup(ctx: &Ctx, peer: &str) -> Result<(), CliError> {
     let id: PeerId =
         peer.parse().map_err(|_| CliError::usage(format!("\"{peer}\" is no peer id: they begin with 12D3KooW")))?;
     with(ctx, Want::All(None), async |session| {
-        let near = session.node().dht().lookup(id).await?;
-        let to_json = |(id, addrs): &(PeerId, Vec<p2pnode::Multiaddr>)| {
-            json!({"id": id.to_string(), "addresses": addrs.iter().map(ToString::to_string).collect::<Vec<_>>()})
-        };
-        let line = |(id, addrs): &(PeerId, Vec<p2pnode::Multiaddr>)| {
-            let addrs = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-            format!("{id}  {addrs}").trim_end().to_owned()
-        };
-        let data = near.iter().map(to_json).collect();
-        ctx.answer(data, session.meta(), || near.iter().map(line).collect::<Vec<_>>().join("\n"))
+        let found = session.node().dht().lookup(id).await?.addresses;
+        let addresses = found.map(|addrs| addrs.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let data = addresses.iter().map(|addrs| json!({"id": id.to_string(), "addresses": addrs})).collect();
+        let line = |addrs: &Vec<String>| format!("{id}  {}", addrs.join(" ")).trim_end().to_owned();
+        ctx.answer(data, session.meta(), || addresses.as_ref().map(line).unwrap_or_default())
     })
     .await
 }

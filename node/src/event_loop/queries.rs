@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{
-    discovery::{self, QueryToken},
+    discovery::{self, QueryToken, Stats},
     upkeep::Source,
 };
 use p2pnode_wire::value::Value;
@@ -16,8 +16,7 @@ use tokio::sync::oneshot;
 
 use super::EventLoop;
 use crate::{
-    command::Located,
-    dht::{DhtError, ProvidersFound, ValueFound},
+    dht::{DhtError, PeerFound, ProvidersFound, ValueFound},
     node::lock,
 };
 
@@ -36,7 +35,7 @@ enum Waiting {
     Put(Done<usize>),
     Get(String, Option<Done<ValueFound>>),
     Providers(ProvidersFound, Done<ProvidersFound>),
-    Lookup(Located, Done<Located>),
+    Lookup(PeerFound, Done<PeerFound>),
     /// Our own search for members of our swarms.
     Members(Vec<PeerId>),
 }
@@ -93,10 +92,10 @@ impl EventLoop {
         self.queries.insert(token, Waiting::Providers(ProvidersFound::default(), done));
     }
 
-    pub(super) fn lookup(&mut self, peer: PeerId, done: Done<Located>) {
+    pub(super) fn lookup(&mut self, peer: PeerId, done: Done<PeerFound>) {
         let Some(done) = self.may_query(done) else { return };
         let token = self.behaviour().discovery.lookup(peer);
-        self.queries.insert(token, Waiting::Lookup(Vec::new(), done));
+        self.queries.insert(token, Waiting::Lookup(PeerFound::default(), done));
     }
 
     pub(super) fn look_up_members(&mut self, key: &str) {
@@ -111,13 +110,13 @@ impl EventLoop {
         match event {
             discovery::Event::ProvidersFound { token, providers, .. } => self.providers_found(token, &providers),
             discovery::Event::ValueFound { token, value, from } => self.value_found(token, &value, from),
-            discovery::Event::PeerFound { token, peer, addrs } => {
+            discovery::Event::PeerFound { token, addrs, .. } => {
                 if let Some((Waiting::Lookup(found, _), _)) = self.queries.0.get_mut(&token) {
-                    found.push((peer, addrs));
+                    found.addresses = Some(addrs);
                 }
             }
             discovery::Event::QueryFinished { token, stats, reached, error } => {
-                self.finished(token, stats.requests, reached, error);
+                self.finished(token, &stats, reached, error);
             }
             _ => {}
         }
@@ -166,7 +165,7 @@ impl EventLoop {
         let _ = done.send(Ok(found));
     }
 
-    fn finished(&mut self, token: QueryToken, requests: u32, reached: usize, error: Option<String>) {
+    fn finished(&mut self, token: QueryToken, stats: &Stats, reached: usize, error: Option<String>) {
         let Some((waiting, _)) = self.queries.0.remove(&token) else { return };
         match waiting {
             Waiting::Put(done) => {
@@ -179,10 +178,11 @@ impl EventLoop {
                 }
             }
             Waiting::Providers(mut found, done) => {
-                found.requests = requests;
+                (found.requests, found.failures) = (stats.requests, stats.failures);
                 let _ = done.send(Ok(found));
             }
-            Waiting::Lookup(found, done) => {
+            Waiting::Lookup(mut found, done) => {
+                (found.requests, found.failures) = (stats.requests, stats.failures);
                 let _ = done.send(Ok(found));
             }
             Waiting::Members(found) => self.greet_providers(&found),

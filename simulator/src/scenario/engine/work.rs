@@ -135,11 +135,12 @@ async fn lookup(world: World, index: usize, target: usize) {
     let began = world.sim.elapsed();
     world.tally(|tally| tally.lookups += 1);
     let found = tokio::time::timeout(LOOKUP, node.dht().lookup(wanted)).await;
-    let found = matches!(found, Ok(Ok(peers)) if peers.iter().any(|(peer, _)| *peer == wanted));
+    let found = found.ok().and_then(Result::ok);
     let took = ms(world.sim.elapsed().saturating_sub(began));
     let followed = world.sim.net().lookup_followed(host, &wanted);
     world.tally(|tally| {
-        tally.lookups_found += u64::from(found);
+        tally.lookups_found += u64::from(found.as_ref().is_some_and(|found| found.addresses.is_some()));
+        found.into_iter().for_each(|found| tally.metrics.sample("dht.lookup_failures", found.failures.into()));
         tally.metrics.sample("dht.lookup_ms", took);
         tally.metrics.sample("dht.table", table.len() as f64);
         if let Some((hops, requests)) = followed.filter(|(_, requests)| *requests > 0) {
@@ -160,7 +161,8 @@ async fn search(world: World, index: usize, capability: String) {
     world.tally(|tally| {
         if let Ok(Ok(found)) = found {
             tally.searches_found += u64::from(!found.providers.is_empty());
-            tally.metrics.sample("dht.search_requests", f64::from(found.requests));
+            tally.metrics.sample("dht.search_requests", found.requests.into());
+            tally.metrics.sample("dht.search_failures", found.failures.into());
             tally.metrics.sample("dht.search_ms", took);
         }
     });
