@@ -1,4 +1,4 @@
-//! The wall clock of a node: for expiry and display. Order and time-outs never depend on it.
+//! The wall clock of a node: for expiry, display, and numbers that rise over restarts. Time-outs never depend on it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

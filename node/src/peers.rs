@@ -171,6 +171,10 @@ struct Entry {
     ephemeral: bool,
     failures: u32,
     recheck: Option<Instant>,
+    /// Since it connected it has not shown its card: what it shows is new, whatever its number says.
+    returned: bool,
+    /// Whether those who watch were told last that it is there.
+    told: bool,
 }
 
 impl Entry {
@@ -187,6 +191,8 @@ impl Entry {
             ephemeral: false,
             failures: 0,
             recheck: None,
+            returned: true,
+            told: false,
         }
     }
 }
@@ -234,6 +240,7 @@ impl Peers {
             self.strangers.entry(peer).or_default().push((connection, remote));
             return;
         };
+        entry.returned |= entry.connections.is_empty();
         entry.connections.push((connection, remote));
         (entry.last_seen, entry.failures, entry.recheck) = (now, 0, None);
     }
@@ -269,7 +276,7 @@ impl Peers {
         }
         entry.recheck = Some(now + RETRY_FIRST);
         if entry.state == PeerState::Online {
-            entry.state = PeerState::Suspect;
+            (entry.state, entry.told) = (PeerState::Suspect, false);
             return Some(Change::Suspect(*peer));
         }
         None
@@ -296,23 +303,22 @@ impl Peers {
         let connections = self.strangers.remove(&peer);
         let entry = self.entries.entry(peer).or_insert_with(|| Entry::new(now));
         entry.connections.extend(connections.into_iter().flatten());
-        let was = entry.card.is_some().then_some(entry.state);
         entry.swarms = ours;
         entry.agent = agent.to_owned();
         entry.ephemeral = ephemeral;
         (entry.state, entry.last_seen, entry.failures, entry.recheck) = (PeerState::Online, now, 0, None);
         let (card, signed) = card?;
-        // Of two greetings under way the older may arrive last. Of one that was away the card is new, whatever its number
-        // says: that is a time, and its clock may have been put right.
-        if was == Some(PeerState::Online) && entry.card.as_ref().is_some_and(|known| known.seq > card.seq) {
+        // Of two greetings under way the older may arrive last. The number is a time: of one that was away it may be lower,
+        // as its clock was put right.
+        if !std::mem::take(&mut entry.returned) && entry.card.as_ref().is_some_and(|known| known.seq > card.seq) {
             return None;
         }
         let changed = entry.card.as_ref() != Some(&card);
         entry.card = Some(card);
         entry.signed = signed;
-        match was {
-            Some(PeerState::Online) => changed.then_some(Change::Updated(peer)),
-            Some(PeerState::Suspect | PeerState::Offline) | None => Some(Change::Joined(peer)),
+        match std::mem::replace(&mut entry.told, true) {
+            true => changed.then_some(Change::Updated(peer)),
+            false => Some(Change::Joined(peer)),
         }
     }
 
@@ -338,6 +344,7 @@ impl Peers {
         let reference = self.reference(*peer);
         let entry = self.entries.get_mut(peer)?;
         entry.recheck = None;
+        entry.told = false;
         let was = std::mem::replace(&mut entry.state, PeerState::Offline);
         (was != PeerState::Offline).then_some(Change::Left(reference))
     }
@@ -352,7 +359,7 @@ impl Peers {
         entry.recheck = Some(now + wait);
         match entry.state {
             PeerState::Online => {
-                entry.state = PeerState::Suspect;
+                (entry.state, entry.told) = (PeerState::Suspect, false);
                 Some(Change::Suspect(*peer))
             }
             PeerState::Suspect if entry.failures >= OFFLINE_AFTER => {
@@ -395,6 +402,10 @@ impl Peers {
 
     pub(crate) fn is_member(&self, peer: &PeerId) -> bool {
         self.entries.contains_key(peer)
+    }
+
+    pub(crate) fn is_offline(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|entry| entry.state == PeerState::Offline)
     }
 
     pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {

@@ -1,4 +1,4 @@
-use p2pnode_wire::ids::SwarmId;
+use p2pnode_wire::ids::{PeerKey, SwarmId};
 
 use super::*;
 
@@ -32,6 +32,38 @@ fn rechecks(peers: &mut Peers, mut now: Instant, span: Duration) -> Vec<PeerId> 
         }
     }
     all
+}
+
+/// A member that comes over a connection and greets: first its hello arrives, then its answer to ours, with the card.
+fn comes(peers: &mut Peers, peer: PeerId, number: usize, card: &Card, now: Instant) -> Vec<Change> {
+    let swarm = SwarmId::open(&"garden".parse().expect("a name"));
+    peers.connected(peer, ConnectionId::new_unchecked(number), "/memory/1".parse().expect("an address"), now);
+    let heard = peers.greeted(peer, &[swarm], None, "test/1", false, now);
+    let answered = peers.greeted(peer, &[swarm], Some((card.clone(), Bytes::new())), "test/1", false, now);
+    heard.into_iter().chain(answered).collect()
+}
+
+#[test]
+fn who_comes_back_with_its_clock_put_right_is_heard() {
+    let (mut peers, now) = met(0, Instant::now());
+    let peer = PeerId::random();
+    let key = p2pnode_behaviours::key_of(&peer).unwrap_or(PeerKey([1; 32]));
+    let card = |seq, role: &str| Card { seq, role: role.into(), ..Card::new(key) };
+    let swarm = SwarmId::open(&"garden".parse().expect("a name"));
+    assert_eq!(comes(&mut peers, peer, 1, &card(500, "old"), now), [Change::Joined(peer)]);
+    let late = peers.greeted(peer, &[swarm], Some((card(400, "older"), Bytes::new())), "test/1", false, now);
+    assert_eq!(late, None, "of two answers under way the older came last");
+    let role = |peers: &Peers| peers.get(&peer, now).map(|p| p.role);
+    assert_eq!(role(&peers), Some("old".into()));
+
+    let broken = peers.disconnected(&peer, ConnectionId::new_unchecked(1), true, now);
+    assert_eq!(broken, Some(Change::Suspect(peer)));
+    assert_eq!(comes(&mut peers, peer, 2, &card(300, "new"), now), [Change::Joined(peer)]);
+    assert_eq!(role(&peers), Some("new".into()));
+
+    assert_eq!(peers.disconnected(&peer, ConnectionId::new_unchecked(2), false, now), None, "idle");
+    assert_eq!(comes(&mut peers, peer, 3, &card(200, "newer"), now), [Change::Updated(peer)]);
+    assert_eq!(comes(&mut peers, peer, 4, &card(200, "newer"), now), [], "nothing new");
 }
 
 #[test]

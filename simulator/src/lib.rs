@@ -1,7 +1,8 @@
 //! Real p2pnode nodes by the hundreds in one process: in virtual time, over a modelled network, the same seed giving the
 //! same run. See the README of this crate for what is modelled and what is not.
 //!
-//! ```
+#![cfg_attr(feature = "virtual-time", doc = "```")]
+#![cfg_attr(not(feature = "virtual-time"), doc = "```no_run")]
 //! use std::time::Duration;
 //! use p2pnode_simulator::Sim;
 //!

@@ -131,6 +131,10 @@ fn a_small_value_is_read_by_others() {
     ten.run(6, &["dht", "get", "n2/greeting"]).exits(0).says("hello");
     ten.run(6, &["dht", "get", &key]).exits(0).says("hello");
     ten.run(6, &["dht", "get", &key.replace("/greeting", "/farewell")]).exits(5);
+    let owner = key.trim_end_matches("/greeting");
+    ten.run(6, &["dht", "lookup", owner]).exits(0).says("/tcp/");
+    let nobody = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo";
+    ten.run(6, &["dht", "lookup", nobody]).exits(5);
     let providers = ten.run(4, &["dht", "providers", "cap:code-review", "--swarm", "garden"]);
     let providers = providers.exits(0);
     assert_eq!(providers.stdout.lines().count(), 1, "only n7 has it: {providers}");

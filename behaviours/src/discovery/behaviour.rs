@@ -70,15 +70,21 @@ impl Behaviour {
         self.dht.add(peer, addr)
     }
 
-    /// Whether [`hear_of`](Self::hear_of) would take `peer`, if its address is good.
+    /// Whether [`hear_of`](Self::hear_of) would take `peer`, if its first address is good.
     pub fn lacks(&mut self, peer: &PeerId) -> bool {
         self.dht.lacks(peer)
     }
 
     /// Takes into the routing table a peer that only others have told of, if it was not known and there is room: half of
-    /// each bucket stays for those that have answered. It leaves when it does not answer.
-    pub fn hear_of(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
-        self.dht.hear_of(peer, addr)
+    /// each bucket stays for those that have answered. One that does not answer, or [takes no part](Self::heard_in_vain),
+    /// leaves, and is not taken again for half an hour.
+    pub fn hear_of(&mut self, peer: PeerId, addrs: impl IntoIterator<Item = Multiaddr>) -> bool {
+        self.dht.hear_of(peer, addrs)
+    }
+
+    /// `peer` answers, but takes no part in the DHT: if it was only heard of, it leaves the routing table.
+    pub fn heard_in_vain(&mut self, peer: &PeerId) {
+        self.dht.heard_in_vain(peer);
     }
 
     /// Peers in the routing table.

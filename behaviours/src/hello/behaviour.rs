@@ -110,7 +110,8 @@ impl Behaviour {
         use request_response::{Event as Inner, Message};
         match event {
             Inner::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                let (reply, event, again) = self.state.heard(peer, &request, Instant::now(), &mut rand::rng());
+                let (reply, event, again) =
+                    self.state.heard(peer, &request, (Instant::now(), self.clock.now_ms()), &mut rand::rng());
                 // The peer hung up meanwhile: nobody to answer.
                 let _ = self.inner.send_response(channel, reply);
                 self.events.push_back(event);

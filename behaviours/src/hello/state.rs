@@ -96,8 +96,10 @@ struct Joined {
 struct Known {
     /// Its place among all peers.
     place: KBucketKey<PeerId>,
-    /// The card as signed.
+    /// The card as signed, and what it says of its age.
     card: Bytes,
+    seq: u64,
+    not_after: u64,
 }
 
 /// A connected peer.
@@ -200,12 +202,13 @@ impl State {
         self.swarms.keys().filter(|id| blinded.contains(&id.blind(nonce))).copied().collect()
     }
 
-    /// A peer said hello: the answer, what it told, and whether to greet back.
+    /// A peer said hello: the answer, what it told, and whether to greet back. `now_ms` is the wall clock, for the cards'
+    /// expiry.
     pub(super) fn heard(
         &mut self,
         peer: PeerId,
         hello: &Hello,
-        now: Instant,
+        (now, now_ms): (Instant, u64),
         rng: &mut impl Rng,
     ) -> (HelloReply, Event, bool) {
         let shared = self.shared(&hello.nonce, &hello.swarms);
@@ -218,7 +221,7 @@ impl State {
             swarms: self.swarms.keys().take(32).map(|id| id.blind(&nonce)).collect(),
             names: self.names(),
             ephemeral: self.config.ephemeral,
-            shared: shared.iter().take(LIST_MAX).map(|id| self.share(id, hello, peer, rng)).collect(),
+            shared: shared.iter().take(LIST_MAX).map(|id| self.share(id, hello, peer, now_ms, rng)).collect(),
         };
         let event = Event::Greeted {
             peer,
@@ -234,9 +237,10 @@ impl State {
         (reply, event, again)
     }
 
-    fn share(&self, swarm: &SwarmId, hello: &Hello, asker: PeerId, rng: &mut impl Rng) -> Shared {
+    fn share(&self, swarm: &SwarmId, hello: &Hello, asker: PeerId, now_ms: u64, rng: &mut impl Rng) -> Shared {
         let most = hello.want.map_or(KNOWN_MAX, |want| KNOWN_MAX.min(want.into()));
         let members = self.swarms.get(swarm).into_iter().flat_map(|joined| joined.members.values());
+        let members = members.filter(|known| known.not_after > now_ms);
         Shared {
             swarm: swarm.blind(&hello.nonce),
             card: self.card.clone(),
@@ -253,27 +257,31 @@ impl State {
         now: Instant,
         now_ms: u64,
     ) -> Event {
+        let mut returned = true;
         if let Some(contact) = self.contacts.get_mut(&peer) {
+            returned = contact.greeted.is_none();
             *contact = Contact { greeted: Some(now), failures: 0 };
         }
         let mut shared = Vec::new();
-        let (mut card, mut known) = (None, Vec::new());
+        let (mut card, mut known) = (None, Vec::<Introduction>::new());
+        // Whoever is not wanted any more need not be looked at, although it was asked for.
+        let most = self.want.map_or(KNOWN_MAX, usize::from);
         for entry in &reply.shared {
             let Some(swarm) = self.swarms.keys().find(|id| id.blind(nonce) == entry.swarm).copied() else { continue };
+            if shared.contains(&swarm) {
+                continue;
+            }
             shared.push(swarm);
             if let Some(member) = self.open_card(&swarm, peer, &entry.card) {
-                self.remember(swarm, &member, reply.ephemeral);
+                self.remember(swarm, &member, reply.ephemeral, returned);
                 card = Some(Box::new(member));
             }
-            // Whoever has greeted us needs no introduction.
-            let members = self.swarms.get(&swarm).map(|joined| &joined.members);
-            let is_new =
-                |bytes: &&Bytes| !members.is_some_and(|members| members.values().any(|known| known.card == *bytes));
-            // Nor does whoever is not wanted any more, although it was asked for.
-            let most = self.want.map_or(KNOWN_MAX, usize::from);
-            let others = entry.known.iter().take(most).filter(is_new);
-            let others = others.filter_map(|bytes| introduction(swarm, bytes, now_ms));
-            known.extend(others.filter(|m| m.peer != self.own && m.peer != peer));
+            for bytes in entry.known.iter().take(most) {
+                let Some(told) = introduction(swarm, bytes, now_ms) else { continue };
+                if told.peer != self.own && told.peer != peer && !self.has_greeted(&told) && !is_told(&known, &told) {
+                    known.push(told);
+                }
+            }
         }
         Event::Greeted {
             peer,
@@ -286,6 +294,13 @@ impl State {
         }
     }
 
+    /// Whoever has shown us this card itself needs no introduction.
+    fn has_greeted(&self, told: &Introduction) -> bool {
+        let members = self.swarms.get(&told.swarm).map(|joined| &joined.members);
+        let known = members.and_then(|members| members.get(&told.card.peer));
+        known.is_some_and(|known| known.card == *told.signed.raw())
+    }
+
     /// The card of `peer`, from itself. Neighbours greet each other again and again with the same one: it is verified once.
     fn open_card(&self, swarm: &SwarmId, peer: PeerId, bytes: &Bytes) -> Option<Member> {
         let before = self.swarms.get(swarm)?.members.get(&key_of(&peer)?);
@@ -296,15 +311,24 @@ impl State {
         Some(Member { peer, card, signed: bytes.clone() })
     }
 
-    fn remember(&mut self, swarm: SwarmId, member: &Member, ephemeral: bool) {
+    /// `returned`: it had no connection before, so that its card is new, whatever its number says.
+    fn remember(&mut self, swarm: SwarmId, member: &Member, ephemeral: bool, returned: bool) {
         let Some(joined) = self.swarms.get_mut(&swarm) else { return };
         let Some(key) = key_of(&member.peer) else { return };
-        let room = joined.members.len() < self.config.members || joined.members.contains_key(&key);
-        if !ephemeral && room {
+        let before = joined.members.get(&key);
+        let room = joined.members.len() < self.config.members || before.is_some();
+        let old = !returned && before.is_some_and(|known| known.seq > member.card.seq);
+        if !ephemeral && room && !old {
+            let Card { seq, not_after, .. } = member.card;
             let place = KBucketKey::from(member.peer);
-            joined.members.insert(key, Known { place, card: member.signed.clone() });
+            joined.members.insert(key, Known { place, card: member.signed.clone(), seq, not_after });
         }
     }
+}
+
+/// Whether the same member of the same swarm is among them.
+fn is_told(known: &[Introduction], told: &Introduction) -> bool {
+    known.iter().any(|other| other.peer == told.peer && other.swarm == told.swarm)
 }
 
 /// At most so many of `members` for `asker`: of those at each distance from it about as many, each distance twice the
@@ -326,8 +350,8 @@ fn spread<'a>(
             at.entry(distance).or_default().push(known);
         }
     }
-    let mut at: Vec<Vec<&Known>> = at.into_values().collect();
-    at.iter_mut().for_each(|those| those.shuffle(rng));
+    let drawn = at.into_values().map(|mut those| those.partial_shuffle(rng, most).0.to_vec());
+    let mut at: Vec<Vec<&Known>> = drawn.collect();
     if !at.is_empty() {
         let first = rng.random_range(0..at.len());
         at.rotate_left(first);
@@ -395,7 +419,7 @@ mod tests {
         state.set_card(card(0));
         for number in 1..=members {
             let member = open(&card(number)).expect("a card");
-            state.remember(garden(), &member, false);
+            state.remember(garden(), &member, false, true);
         }
         state
     }
@@ -403,7 +427,7 @@ mod tests {
     fn told(state: &State, asker: PeerId, want: Option<u8>, rng: &mut SmallRng) -> Vec<PeerId> {
         let other = State { want, swarms: BTreeMap::new(), ..State::new(Config::default(), asker) };
         let hello = Hello { swarms: Vec::new(), ..other.hello(rng) };
-        let shared = state.share(&garden(), &hello, asker, rng);
+        let shared = state.share(&garden(), &hello, asker, 0, rng);
         shared.known.iter().map(|bytes| open(bytes).expect("a card").peer).collect()
     }
 

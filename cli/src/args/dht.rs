@@ -43,7 +43,7 @@ pub(crate) enum Verb {
         /// What was announced
         key: String,
     },
-    /// List the nodes nearest to an id
+    /// Find where a peer is
     Lookup {
         /// Full id of a peer
         #[arg(value_name = "PEER")]

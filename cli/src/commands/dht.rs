@@ -134,11 +134,14 @@ async fn lookup(ctx: &Ctx, peer: &str) -> Result<(), CliError> {
     let id: PeerId =
         peer.parse().map_err(|_| CliError::usage(format!("\"{peer}\" is no peer id: they begin with 12D3KooW")))?;
     with(ctx, Want::All(None), async |session| {
-        let found = session.node().dht().lookup(id).await?.addresses;
-        let addresses = found.map(|addrs| addrs.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let data = addresses.iter().map(|addrs| json!({"id": id.to_string(), "addresses": addrs})).collect();
-        let line = |addrs: &Vec<String>| format!("{id}  {}", addrs.join(" ")).trim_end().to_owned();
-        ctx.answer(data, session.meta(), || addresses.as_ref().map(line).unwrap_or_default())
+        let found = session.node().dht().lookup(id).await?;
+        let Some(addresses) = found.addresses else {
+            let error = CliError::of(ErrorCode::NotFound, format!("{id} is not to be found in the DHT"));
+            return Err(error.try_this("p2pnode peers"));
+        };
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let data = json!({"id": id.to_string(), "addresses": addresses, "requests": found.requests});
+        ctx.answer(data, session.meta(), || format!("{id}  {}", addresses.join(" ")).trim_end().to_owned())
     })
     .await
 }

@@ -71,17 +71,18 @@ impl About {
         Ok(())
     }
 
-    /// The card as of now, signed.
+    /// The card as of now, signed; `before` is the number of the last one of this run.
     pub(crate) fn card(
         &self,
         identity: &Identity,
         endpoints: Vec<EndpointInfo>,
         addresses: Vec<String>,
+        before: Option<u64>,
     ) -> (Card, Signed) {
         let now = self.clock.now_ms();
         let card = Card {
-            // Milliseconds rise across restarts without a counter on disk.
-            seq: now,
+            // Milliseconds rise across restarts without a counter on disk. Within a run it rises even if the clock is set back.
+            seq: before.map_or(now, |before| now.max(before.saturating_add(1))),
             not_after: now.saturating_add(LIFE_MS),
             name: self.name.clone(),
             role: self.role.clone(),

@@ -124,6 +124,7 @@ impl EventLoop {
 
     fn identified(&mut self, peer: PeerId, protocols: &[StreamProtocol], listen_addrs: Vec<Multiaddr>) {
         if !protocols.iter().any(|p| p.as_ref() == KAD) {
+            self.behaviour().discovery.heard_in_vain(&peer);
             return;
         }
         for addr in listen_addrs {
@@ -195,11 +196,14 @@ impl EventLoop {
         let want = (self.named.len() > SMALL_SWARM).then_some(few);
         self.behaviour().hello.want(want);
         for member in known {
-            for addr in member.card.addresses.iter().filter_map(|a| a.parse().ok()) {
-                self.behaviour().upkeep.learn(member.peer, &addr, Source::Card, remote.as_ref());
-            }
+            let addrs = member.card.addresses.iter().filter_map(|text| text.parse::<Multiaddr>().ok());
+            let learn =
+                |addr: &Multiaddr| self.behaviour().upkeep.learn(member.peer, addr, Source::Card, remote.as_ref());
+            let addrs: Vec<Multiaddr> = addrs.filter(learn).collect();
+            // In a small swarm all are connected. Loopback is last in a card, and of no use to those we tell.
             if self.named.len() > SMALL_SWARM {
-                self.hear_of(member.peer);
+                let known = addrs.into_iter().filter(|addr| !upkeep::is_loopback(addr));
+                self.behaviour().discovery.hear_of(member.peer, known);
             }
             if self.is_stranger(&member.peer) && !self.has_enough() {
                 lock(&self.setup.shared.progress).introduced(member.peer);
@@ -210,19 +214,15 @@ impl EventLoop {
 
     /// Whether to verify that there is such a member.
     fn is_of_use(&mut self, peer: &PeerId) -> bool {
-        (self.is_stranger(peer) && !self.has_enough()) || self.behaviour().discovery.lacks(peer)
+        if self.is_stranger(peer) && !self.has_enough() {
+            return true;
+        }
+        let offline = lock(&self.setup.shared.peers).is_offline(peer);
+        !offline && self.behaviour().discovery.lacks(peer)
     }
 
     fn is_stranger(&self, peer: &PeerId) -> bool {
         !lock(&self.setup.shared.peers).is_member(peer) && !self.setup.swarm.is_connected(peer)
-    }
-
-    /// A member that need not be met to be of use in the routing table.
-    fn hear_of(&mut self, peer: PeerId) {
-        let behaviour = self.behaviour();
-        if let Some((addr, _)) = behaviour.upkeep.addresses(&peer).into_iter().next() {
-            behaviour.discovery.hear_of(peer, addr);
-        }
     }
 
     fn on_mail(&mut self, event: mail::Event) {

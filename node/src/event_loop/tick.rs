@@ -207,7 +207,9 @@ impl EventLoop {
         self.next_card = Instant::now() + CARD_EVERY;
         let addresses = self.card_addresses();
         let texts = addresses.iter().map(ToString::to_string).collect();
-        let (card, signed) = self.setup.about.card(&self.setup.identity, self.setup.endpoints.published(), texts);
+        let before = lock(&self.setup.shared.own).card.as_ref().map(|card| card.seq);
+        let (card, signed) =
+            self.setup.about.card(&self.setup.identity, self.setup.endpoints.published(), texts, before);
         lock(&self.setup.shared.own).card = Some(card);
         self.behaviour().hello.set_card(signed.into_raw());
         if !self.setup.ephemeral {

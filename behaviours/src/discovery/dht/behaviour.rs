@@ -23,16 +23,13 @@ use super::{
     announce::Announce,
     crowd::Crowd,
     entrance::{Entrances, Verdict},
+    hearsay::Hearsay,
     query::{Output, Own, PutError, Query, QueryToken, Stats},
     refresh::{Lookup, Refresh, id_in, thin},
     settings::settings,
     store::{self, Store},
-    table,
 };
-use crate::{
-    discovery::Config,
-    upkeep::{address::neighbourhood, book},
-};
+use crate::{discovery::Config, upkeep::book};
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
@@ -41,22 +38,17 @@ const MAX_QUERIES: usize = 64;
 const SOMEWHERE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 /// Peers wanted from the lookup of our own id.
 const NEIGHBOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
-/// Peers in a bucket that were only heard of: half of it stays for those that have answered, whoever tells us what.
-const HEARSAY: usize = kad::K_VALUE.get() / 2;
-/// In full buckets one peer is checked this often.
-const CHECK: Duration = Duration::from_secs(60);
 /// Expired records are removed this often.
 const PURGE: Duration = Duration::from_secs(60);
 
 /// Kademlia in our rhythm.
 pub struct Behaviour {
     pub(super) own: PeerId,
-    enabled: bool,
+    pub(super) enabled: bool,
     pub(super) client: bool,
     pub(super) kad: kad::Behaviour<Store>,
     pub(super) table: usize,
-    /// Peers in the table that were only heard of: at most [`HEARSAY`] per bucket.
-    pub(super) hearsay: HashSet<PeerId>,
+    pub(super) hearsay: Hearsay,
     /// Peers wanted from a lookup.
     replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
@@ -73,7 +65,8 @@ pub struct Behaviour {
     pub(super) remotes: HashMap<PeerId, Multiaddr>,
     pub(super) events: VecDeque<Output>,
     purged: Instant,
-    checked: Option<Instant>,
+    /// When a peer of a full bucket was last checked.
+    pub(super) checked: Option<Instant>,
     timer: Option<(Instant, Delay)>,
 }
 
@@ -95,7 +88,7 @@ impl Behaviour {
             client,
             kad,
             table: 0,
-            hearsay: HashSet::new(),
+            hearsay: Hearsay::default(),
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
             entrances: Entrances::default(),
@@ -117,93 +110,8 @@ impl Behaviour {
         self.kad.set_mode(Some(if self.client { kad::Mode::Client } else { kad::Mode::Server }));
     }
 
-    pub(crate) fn add(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
-        if !self.enabled || peer == self.own {
-            return false;
-        }
-        self.hearsay.remove(&peer);
-        self.make_room(&peer);
-        // The cheap question first: `fits` looks at the whole table.
-        if !self.may_check(&peer) || (neighbourhood(&addr).is_some() && !self.fits(&peer, &addr)) {
-            return false;
-        }
-        !matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Failed)
-    }
-
-    pub(crate) fn lacks(&mut self, peer: &PeerId) -> bool {
-        if !self.enabled || self.client || *peer == self.own {
-            return false;
-        }
-        let Some(bucket) = self.kad.kbucket(*peer) else { return true };
-        let (mut all, mut heard) = (0, 0);
-        for entry in bucket.iter() {
-            let there = entry.node.key.preimage();
-            if there == peer {
-                return false;
-            }
-            all += 1;
-            heard += usize::from(self.hearsay.contains(there));
-        }
-        all < kad::K_VALUE.get() && heard < HEARSAY
-    }
-
-    pub(crate) fn hear_of(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
-        if !self.lacks(&peer) || (neighbourhood(&addr).is_some() && !self.fits(&peer, &addr)) {
-            return false;
-        }
-        let added = matches!(self.kad.add_address(&peer, addr), kad::RoutingUpdate::Success);
-        if added {
-            self.hearsay.insert(peer);
-        }
-        added
-    }
-
-    /// Whoever has answered takes the place of one that was only heard of.
-    fn make_room(&mut self, peer: &PeerId) {
-        let Some(bucket) = self.kad.kbucket(*peer) else { return };
-        if bucket.num_entries() < kad::K_VALUE.get() {
-            return;
-        }
-        let there: Vec<PeerId> = bucket.iter().map(|entry| *entry.node.key.preimage()).collect();
-        if there.contains(peer) {
-            return;
-        }
-        if let Some(heard) = there.into_iter().find(|other| self.hearsay.contains(other)) {
-            self.remove(&heard);
-        }
-    }
-
-    /// Where a bucket is full, libp2p-kad dials the member it has not seen for longest, to replace it if it is gone. Every
-    /// newcomer would cause a dial, and that dial another newcomer: a quarter of all dials of a hundred quiet nodes.
-    fn may_check(&mut self, peer: &PeerId) -> bool {
-        let Some(bucket) = self.kad.kbucket(*peer) else { return false };
-        if bucket.num_entries() < kad::K_VALUE.get() || bucket.iter().any(|entry| entry.node.key.preimage() == peer) {
-            return true;
-        }
-        let now = Instant::now();
-        let due = self.checked.is_none_or(|at| now.duration_since(at) >= CHECK);
-        if due {
-            self.checked = Some(now);
-        }
-        due
-    }
-
-    fn fits(&mut self, peer: &PeerId, addr: &Multiaddr) -> bool {
-        let Some(bucket) = self.kad.kbucket(*peer) else { return false };
-        if bucket.iter().any(|entry| entry.node.key.preimage() == peer) {
-            return true;
-        }
-        let wanted = bucket.range();
-        let mut known = Vec::new();
-        for bucket in self.kad.kbuckets() {
-            let place = bucket.range();
-            known.extend(bucket.iter().map(|entry| (place, entry.node.value.first().clone())));
-        }
-        table::fits(addr, &wanted, known.iter().map(|(place, addr)| (*place, addr)))
-    }
-
     pub(crate) fn remove(&mut self, peer: &PeerId) {
-        self.hearsay.remove(peer);
+        self.hearsay.left(peer);
         self.kad.remove_peer(peer);
         self.count();
     }
@@ -510,12 +418,11 @@ impl NetworkBehaviour for Behaviour {
                 self.remotes.remove(&event.peer_id);
             }
             // libp2p-kad keeps whoever does not answer until the place is needed: right for one that has answered before.
-            FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, .. })
-                if self.hearsay.contains(&peer)
-                    && matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. }) =>
-            {
-                self.remove(&peer);
-            }
+            FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer),
+                error: DialError::Transport(_) | DialError::WrongPeerId { .. },
+                ..
+            }) => self.heard_in_vain(&peer),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@ use libp2p_kad::store::RecordStore as _;
 use libp2p_swarm::{Swarm, SwarmEvent};
 use p2pnode_wire::ids::PeerKey;
 
-use super::*;
+use super::{super::admission::HEARSAY, *};
 use crate::upkeep::testing;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -214,11 +214,15 @@ async fn what_is_taken_back_while_holders_are_asked_is_not_announced() {
     assert!(behaviour.kad.store_mut().providers(&RecordKey::new(&KEY)).is_empty());
 }
 
-/// A peer in the farthest bucket of `own`, where half of all are.
+/// A peer in that bucket of `own`; in 255 half of all are, in 254 a quarter.
+fn at_distance(own: PeerId, bucket: u32) -> PeerId {
+    let place = kad::KBucketKey::from(own);
+    let is_there = |peer: &PeerId| place.distance(&kad::KBucketKey::from(*peer)).ilog2() == Some(bucket);
+    std::iter::repeat_with(PeerId::random).find(is_there).expect("there are many")
+}
+
 fn far_from(own: PeerId) -> PeerId {
-    let own_place = kad::KBucketKey::from(own);
-    let is_far = |peer: &PeerId| own_place.distance(&kad::KBucketKey::from(*peer)).ilog2() == Some(255);
-    std::iter::repeat_with(PeerId::random).find(is_far).expect("half of all are")
+    at_distance(own, 255)
 }
 
 fn at(port: usize) -> Multiaddr {
@@ -233,17 +237,17 @@ fn what_is_heard_of_takes_half_a_bucket_and_makes_room() {
     let mut port = 0;
     heard.retain(|peer| {
         port += 1;
-        node.hear_of(*peer, at(port))
+        node.hear_of(*peer, [at(port)])
     });
     assert_eq!(heard.len(), HEARSAY);
-    assert!(!node.hear_of(heard[0], at(1)), "it is there");
+    assert!(!node.hear_of(heard[0], [at(1)]), "it is there");
     let met: Vec<PeerId> = std::iter::repeat_with(|| far_from(own)).take(kad::K_VALUE.get()).collect();
     for (port, peer) in met.iter().enumerate() {
         assert!(node.add(*peer, at(1_000 + port)), "the {port}th that has answered");
     }
     let there = node.routing_table();
     assert!(met.iter().all(|peer| there.contains(peer)) && there.len() == met.len(), "nobody that was only heard of");
-    assert!(node.hearsay.is_empty());
+    assert!(!met.iter().chain(&heard).any(|peer| node.hearsay.contains(peer)));
     assert!(!node.lacks(&far_from(node.own)), "it is full");
 }
 
@@ -251,7 +255,7 @@ fn what_is_heard_of_takes_half_a_bucket_and_makes_room() {
 fn who_was_heard_of_and_answers_stays_and_who_does_not_goes() {
     let mut node = Behaviour::new(&config(), PeerId::random());
     let (answers, silent) = (far_from(node.own), far_from(node.own));
-    assert!(node.hear_of(answers, at(1)) && node.hear_of(silent, at(2)));
+    assert!(node.hear_of(answers, [at(1)]) && node.hear_of(silent, [at(2)]));
     assert!(node.add(answers, at(1)));
     let error = || DialError::Transport(Vec::new());
     for peer in [answers, silent] {
@@ -259,12 +263,35 @@ fn who_was_heard_of_and_answers_stays_and_who_does_not_goes() {
         node.on_swarm_event(FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error: &error, connection_id }));
     }
     assert_eq!(node.routing_table(), [answers], "libp2p-kad keeps one that has answered before");
+    assert!(!node.hear_of(silent, [at(2)]), "whoever tells of it again");
+    node.heard_in_vain(&answers);
+    assert_eq!(node.routing_table(), [answers], "it was not only heard of");
 }
 
 #[test]
 fn what_is_heard_of_does_not_surround_us_from_one_network() {
     let mut node = Behaviour::new(&config(), PeerId::random());
-    let addr = |host: usize| format!("/ip4/1.2.3.{host}/tcp/1").parse().expect("an address");
-    let taken = (1..100).filter(|host| node.hear_of(PeerId::random(), addr(*host))).count();
+    let addr = |host: usize| format!("/ip4/1.2.3.{host}/tcp/1").parse::<Multiaddr>().expect("an address");
+    let taken = (1..100).filter(|host| node.hear_of(PeerId::random(), [addr(*host)])).count();
     assert!(taken <= 3, "{taken} of one network");
+}
+
+/// A newcomer that is refused in the end must not cost another its place.
+#[test]
+fn who_is_not_let_in_drives_nobody_out() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let own = node.own;
+    let public = |host: u32| format!("/ip4/1.2.3.{host}/tcp/1").parse::<Multiaddr>().expect("an address");
+    for distance in [252, 253, 254] {
+        assert!(node.add(at_distance(own, distance), public(distance)), "as many as one network may have");
+    }
+    for port in 1..kad::K_VALUE.get() {
+        assert!(node.add(far_from(own), at(port)));
+    }
+    let heard = far_from(own);
+    assert!(node.hear_of(heard, [at(99)]), "the last place");
+    assert!(!node.add(far_from(own), public(1)));
+    assert!(node.routing_table().contains(&heard) && node.checked.is_none());
+    assert!(node.add(far_from(own), at(100)));
+    assert!(!node.routing_table().contains(&heard), "but one that is let in does");
 }

@@ -1,9 +1,11 @@
 //! Kademlia with our own store, our own rhythm, and signed values.
 
+mod admission;
 mod announce;
 mod behaviour;
 mod crowd;
 mod entrance;
+mod hearsay;
 mod query;
 mod refresh;
 mod results;

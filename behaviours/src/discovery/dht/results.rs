@@ -22,7 +22,7 @@ impl Behaviour {
         match event {
             kad::Event::RoutingUpdated { is_new_peer: true, old_peer, .. } => {
                 if let Some(old) = old_peer {
-                    self.hearsay.remove(&old);
+                    self.hearsay.left(&old);
                 }
                 self.count();
             }
