@@ -37,10 +37,12 @@ use crate::{
     limits::Limits,
     node::{Inner, Node, Own, Shared},
     peers::Peers,
+    periodic::{Schedules, Work},
     profile::{Paths, Profile},
     progress::Progress,
     registry::LocalRegistry,
     reserved::NodeEndpoints,
+    schedule::{self, Schedule, ScheduleError},
     start::StartError,
     swarm::{Behaviour, BehaviourEvent, BoxedTransport, build_transport},
 };
@@ -78,6 +80,7 @@ pub struct Builder {
     team: Option<String>,
     capabilities: Vec<Capability>,
     endpoints: Vec<(Endpoint, Arc<dyn DynHandler>)>,
+    work: Vec<Work>,
     ask: Option<Arc<dyn AskHandler>>,
     identity: Option<Identity>,
     profile: Option<Profile>,
@@ -107,6 +110,7 @@ impl Builder {
             team: None,
             capabilities: Vec::new(),
             endpoints: Vec::new(),
+            work: Vec::new(),
             ask: None,
             identity: None,
             profile: None,
@@ -172,6 +176,30 @@ impl Builder {
     /// Serves an endpoint whose types are known only at run time.
     pub fn endpoint_dyn(mut self, endpoint: Endpoint, handler: Arc<dyn DynHandler>) -> Self {
         self.endpoints.push((endpoint, handler));
+        self
+    }
+
+    /// Runs `handler` on a schedule as long as the node runs; see [`Node::periodic`]. A schedule that is not good keeps the
+    /// node from starting.
+    pub fn periodic<S, F, Fut>(self, schedule: S, handler: F) -> Self
+    where
+        S: TryInto<Schedule>,
+        ScheduleError: From<S::Error>,
+        F: Fn(Node) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.periodic_with(schedule, schedule::Options::default(), handler)
+    }
+
+    /// The same, with a say about overlaps, runs that were missed, and the run at start.
+    pub fn periodic_with<S, F, Fut>(mut self, schedule: S, options: schedule::Options, handler: F) -> Self
+    where
+        S: TryInto<Schedule>,
+        ScheduleError: From<S::Error>,
+        F: Fn(Node) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.work.push(Work::new(schedule, options, handler));
         self
     }
 
@@ -337,6 +365,7 @@ impl Builder {
             name: name.clone(),
             ephemeral: self.ephemeral,
             clock: self.clock,
+            schedules: Schedules::default(),
             swarms: swarms.clone(),
             commands,
             rpc: client,
@@ -371,6 +400,9 @@ impl Builder {
             about: self.about(&node.inner().identity, name)?,
         };
         EventLoop::start(setup, early);
+        for work in std::mem::take(&mut self.work) {
+            work.start(&node)?.detach();
+        }
         Ok(node)
     }
 

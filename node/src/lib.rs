@@ -18,12 +18,14 @@ mod limits;
 mod names;
 mod node;
 mod peers;
+mod periodic;
 pub mod presets;
 mod profile;
 mod progress;
 mod registry;
 mod reserved;
 mod resolve;
+pub mod schedule;
 mod signals;
 mod start;
 mod swarm;
@@ -44,6 +46,7 @@ pub use endpoint::{
 pub use events::{Events, NodeEvent};
 pub use find::{FindError, Found, Query, Via};
 pub use identity::{Identity, IdentityError};
+pub use jiff;
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
 pub use names::default_name;
@@ -61,6 +64,7 @@ pub use p2pnode_wire::{
     subject::SubjectError,
 };
 pub use peers::{KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
+pub use periodic::Periodic;
 pub use presets::Preset;
 pub use profile::{Paths, Profile, ProfileError};
 pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};

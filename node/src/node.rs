@@ -36,13 +36,15 @@ use crate::{
     call::{Call, CallError, Pong},
     command::Command,
     dht::Dht,
-    endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, IntoArgs, Registration},
+    endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, HandlerError, IntoArgs, Registration},
     events::{Events, NodeEvent, Told},
     find::{FindError, Found, Query},
     identity::Identity,
     peers::{Peer, PeerRef, Peers, SwarmSeen},
+    periodic::{Periodic, Schedules, Work},
     presets::Preset,
     progress::Progress,
+    schedule::{self, Schedule, ScheduleError},
     talk::{Broadcast, Conversation, Draft, Emit, Heard, Hook, PublishError, Published, Subscription},
     target::{Target, TargetError},
 };
@@ -67,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) name: String,
     pub(crate) ephemeral: bool,
     pub(crate) clock: Clock,
+    pub(crate) schedules: Schedules,
     pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) rpc: rpc::Client,
@@ -201,6 +204,42 @@ impl Node {
         Fut: Future<Output = ()> + Send + 'static,
     {
         Ok(Hook::start(name.parse()?, self.events(), handler))
+    }
+
+    /// Runs `handler` on a schedule: a [`Duration`], a text such as `cron 0 9 * * mon-fri Europe/London` or
+    /// `solar sunrise 51.5 -0.1`, or one made by [`schedule`](crate::schedule). A period begins with a run at once, the others
+    /// with their first time. A run that fails or panics is logged and counted; a long one does not hold up the next. See
+    /// [`Node::periodic_with`] for other habits.
+    ///
+    /// # Errors
+    /// The schedule is not good, or never comes; or there are 1,000 already.
+    pub fn periodic<S, F, Fut>(&self, schedule: S, handler: F) -> Result<Periodic, ScheduleError>
+    where
+        S: TryInto<Schedule>,
+        ScheduleError: From<S::Error>,
+        F: Fn(Self) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.periodic_with(schedule, schedule::Options::default(), handler)
+    }
+
+    /// The same, with a say about overlaps, runs that were missed, and the run at start.
+    ///
+    /// # Errors
+    /// As for [`Node::periodic`].
+    pub fn periodic_with<S, F, Fut>(
+        &self,
+        schedule: S,
+        options: schedule::Options,
+        handler: F,
+    ) -> Result<Periodic, ScheduleError>
+    where
+        S: TryInto<Schedule>,
+        ScheduleError: From<S::Error>,
+        F: Fn(Self) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        Work::new(schedule, options, handler).start(self)
     }
 
     /// Round trip to a peer's node, over the road calls take.
@@ -438,6 +477,14 @@ impl Node {
 
     pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
         self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+    }
+
+    pub(crate) fn schedules(&self) -> &Schedules {
+        &self.0.schedules
+    }
+
+    pub(crate) fn stop_token(&self) -> CancellationToken {
+        self.0.shared.stopped.clone()
     }
 
     /// Milliseconds since 1970 on this node's clock.

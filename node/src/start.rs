@@ -3,7 +3,7 @@
 use libp2p::Multiaddr;
 use p2pnode_wire::ids::NameError;
 
-use crate::{endpoint::EndpointError, profile::ProfileError};
+use crate::{endpoint::EndpointError, profile::ProfileError, schedule::ScheduleError};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum StartError {
     /// An endpoint cannot be registered.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// Something the node is to do by itself has no good schedule.
+    #[error("a schedule: {0}")]
+    Schedule(#[from] ScheduleError),
     /// Nothing could be listened on.
     #[error("cannot listen on {addr}: {reason}")]
     Listen {

@@ -1,9 +1,12 @@
 //! How a program tests its own nodes: each test in a process of its own.
 #![cfg(feature = "virtual-time")]
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use p2pnode::{Clock, Context, Endpoint};
+use p2pnode::{Clock, Context, Endpoint, schedule};
 use p2pnode_simulator::{Sim, SimError, SimNode};
 
 /// Two halves that were apart for a minute hear each other again.
@@ -75,4 +78,47 @@ fn clocks_that_are_a_day_wrong_keep_nobody_out() {
     });
     let took = outcome.expect("a thread").expect("a simulation");
     println!("all knew each other after {took:?}");
+}
+
+/// Each by its own clock, a virtual morning long: the simulation begins at midnight, UTC.
+#[test]
+fn work_is_done_when_it_is_due() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let outcome = Sim::builder().seed(13).run(|sim| async move {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let mut nodes = Vec::new();
+        for (name, clock) in [("right", Clock::default()), ("ahead", Clock::ahead(HOUR / 2))] {
+            let (done, sim_too) = (done.clone(), sim.clone());
+            let node = sim.node(name, move |builder| {
+                let log = |what: &'static str| {
+                    let (done, sim) = (done.clone(), sim_too.clone());
+                    move |node: p2pnode::Node| {
+                        let entry = (node.name().to_owned(), what, sim.elapsed().as_secs());
+                        done.lock().expect("not poisoned").push(entry);
+                        async { Ok(()) }
+                    }
+                };
+                builder
+                    .clock(clock)
+                    .periodic(HOUR, log("hourly"))
+                    .periodic("cron 15 1,2 * * *", log("cron"))
+                    .periodic(schedule::solar(schedule::Event::Sunrise, 19.8, 155.0).tz("UTC"), log("sunrise"))
+            });
+            nodes.push(node.await?);
+        }
+        tokio::time::sleep(3 * HOUR - Duration::from_secs(10)).await;
+        let mut done = done.lock().expect("not poisoned").clone();
+        done.sort();
+        Ok::<_, SimError>(done)
+    });
+    let done = outcome.expect("a thread").expect("a simulation");
+    let of = |name: &str, what: &str| -> Vec<u64> {
+        done.iter().filter(|(node, job, _)| node == name && *job == what).map(|(.., second)| *second).collect()
+    };
+    for name in ["right", "ahead"] {
+        assert_eq!(of(name, "hourly"), [0, 3_600, 7_200], "{name}: at once, then every hour");
+    }
+    assert_eq!(of("right", "cron"), [4_500, 8_100]);
+    assert_eq!(of("ahead", "cron"), [2_700, 6_300], "half an hour too early, as its clock is");
+    assert!(of("right", "sunrise").is_empty(), "it was before midnight there");
 }

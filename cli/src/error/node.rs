@@ -179,7 +179,7 @@ impl From<StartError> for CliError {
         match error {
             StartError::Profile(error) => error.into(),
             StartError::SwarmName(_) | StartError::TooManySwarms { .. } | StartError::Card(_) => Self::usage(text),
-            StartError::Endpoint(_) => Self::usage(text),
+            StartError::Endpoint(_) | StartError::Schedule(_) => Self::usage(text),
             StartError::Listen { .. } => Self::new("listen", exit::CONFLICT, text)
                 .maybe("another program has this port, or no interface has this address"),
             _ => Self::internal(text),
