@@ -5,12 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, future::BoxFuture};
-use libp2p::{
-    Multiaddr, PeerId, Swarm,
-    identity::Keypair,
-    swarm::{self, SwarmEvent},
-};
+use futures::future::BoxFuture;
+use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair, swarm};
 use p2pnode_behaviours::{
     Clock, discovery, gossip, hello, mail, rpc,
     upkeep::{self, AddressRules, Compact},
@@ -35,6 +31,7 @@ use crate::{
     events::EVENT_QUEUE,
     identity::Identity,
     limits::Limits,
+    listen::listen_on,
     node::{Inner, Node, Own, Shared},
     peers::Peers,
     periodic::{Schedules, Work},
@@ -44,7 +41,7 @@ use crate::{
     reserved::NodeEndpoints,
     schedule::{self, Schedule, ScheduleError},
     start::StartError,
-    swarm::{Behaviour, BehaviourEvent, BoxedTransport, build_transport},
+    swarm::{Behaviour, BoxedTransport, build_transport},
 };
 
 /// Inbound handshakes that upkeep may still count after the door has let the next one in.
@@ -54,9 +51,6 @@ const PENDING_SLACK: usize = 16;
 /// seed has places for 160: at 10 s, five hundred nodes that came within 10 s waited 5.6 s for one on the average, at 5 s
 /// 1.8 s, and those of a swarm at rest dial no more often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Time for sockets to be bound.
-const LISTEN: Duration = Duration::from_secs(5);
 
 /// Who may call endpoints and ask, in an open swarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -521,63 +515,6 @@ impl Builder {
         about.check().map_err(StartError::Card)?;
         Ok(about)
     }
-}
-
-/// Listens on all addresses; those of an address family or transport this host does not have may fail, as long as
-/// one works. A port that was asked for must work.
-/// None of `self`: the builder cannot be shared between threads, and its future must be able to change them.
-async fn listen_on(
-    swarm: &mut Swarm<Compact<Behaviour>>,
-    listen: &[Multiaddr],
-    fixed_port: bool,
-) -> Result<Vec<SwarmEvent<BehaviourEvent>>, StartError> {
-    let mut waiting = Vec::new();
-    let mut refused = None;
-    for addr in listen {
-        match swarm.listen_on(addr.clone()) {
-            Ok(id) => waiting.push((id, addr.clone())),
-            Err(error) => refused = Some(listen_error(addr, &root_cause(&error))),
-        }
-    }
-    let (mut early, mut up) = (Vec::new(), 0);
-    let deadline = tokio::time::sleep(LISTEN);
-    tokio::pin!(deadline);
-    while !waiting.is_empty() {
-        let event = tokio::select! {
-            event = swarm.select_next_some() => event,
-            () = &mut deadline => break,
-        };
-        match &event {
-            SwarmEvent::NewListenAddr { listener_id, .. } => {
-                waiting.retain(|(id, _)| id != listener_id);
-                up += 1;
-            }
-            SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
-                if let Some(at) = waiting.iter().position(|(id, _)| id == listener_id) {
-                    let (_, addr) = waiting.swap_remove(at);
-                    refused = Some(listen_error(&addr, &root_cause(error)));
-                }
-            }
-            _ => {}
-        }
-        early.push(event);
-    }
-    match refused {
-        Some(error) if up == 0 || fixed_port => Err(error),
-        _ => Ok(early),
-    }
-}
-
-fn listen_error(addr: &Multiaddr, reason: &str) -> StartError {
-    StartError::Listen { addr: addr.clone(), reason: reason.to_owned() }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 fn parse_swarms(names: &[String], limit: usize) -> Result<Vec<(SwarmId, SwarmName)>, StartError> {

@@ -15,6 +15,7 @@ mod events;
 mod find;
 mod identity;
 mod limits;
+mod listen;
 mod names;
 mod node;
 mod peers;

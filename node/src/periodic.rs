@@ -171,9 +171,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn start(&mut self, run: Run, job: &Job, node: Node) {
+    fn start(&mut self, run: Run, job: Arc<Job>, node: Node) {
         tracing::debug!(due = %run.due, cause = ?run.cause, "a schedule runs");
-        let task = self.tasks.spawn(job(node));
+        // Called in the task: the handler may panic before there is a future.
+        let task = self.tasks.spawn(async move { job(node).await });
         self.ids.insert(task.id(), run.id);
     }
 
@@ -214,7 +215,7 @@ async fn carry_out(shared: &Shared, job: &Arc<Job>) {
     loop {
         let Some(node) = shared.node.upgrade() else { return };
         let due = shared.plan().due(now(&node), &mut rand::rng());
-        due.into_iter().for_each(|run| runs.start(run, &**job, node.clone()));
+        due.into_iter().for_each(|run| runs.start(run, job.clone(), node.clone()));
         let at = shared.plan().wake_at();
         let left = at.map(|at| at.duration_since(now(&node)).max(jiff::SignedDuration::ZERO).unsigned_abs());
         // Whoever waits must not keep the node.

@@ -125,7 +125,7 @@ fn agrees_with_croner() {
 }
 
 #[test]
-#[ignore = "a minute; run it in release"]
+#[ignore = "ten seconds in debug; runs in .ci/long"]
 fn agrees_with_croner_on_many() {
     agree(100_000);
 }

@@ -94,7 +94,7 @@ fn agrees_with_spa() {
 }
 
 #[test]
-#[ignore = "minutes; run it in release"]
+#[ignore = "most of a minute in debug; runs in .ci/long"]
 fn agrees_with_spa_on_every_day() {
     agree(2026, 1);
     agree(2050, 1);
