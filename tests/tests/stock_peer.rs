@@ -1,6 +1,6 @@
 //! Programs that are no p2pnode, built from plain libp2p, call our nodes and are called by them.
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{
@@ -239,6 +239,8 @@ async fn a_stock_program_with_its_own_codec_calls_and_is_called() {
 async fn our_own_nodes_take_the_fast_road() {
     let home = Home::new();
     let (a, b) = (node(&home, "a").await, node(&home, "b").await);
+    // A name is known to whoever has met its node; on a busy machine that may take longer than a call waits for a stranger.
+    assert!(a.wait_until(Duration::from_secs(20), |peers| !peers.is_empty()).await, "they meet");
     for _ in 0..3 {
         let answer: String = a.call("b", "closed", ()).await.expect("an answer");
         assert_eq!(answer, "members");
