@@ -10,6 +10,7 @@
 //! | [`mail`] | delivers one signed message and brings back its acknowledgement |
 //! | [`discovery`] | mDNS, Kademlia providers and values, bootstrap for ever |
 //! | [`gossip`] | signed events of a swarm over gossipsub |
+//! | [`sync`] | compares what two members keep of a swarm's events, and fetches what one lacks |
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod hello;
 pub mod mail;
 mod peer;
 pub mod rpc;
+pub mod sync;
 pub mod upkeep;
 
 pub use clock::Clock;

@@ -1,18 +1,25 @@
-//! How a command gets its node. The only file that knows: today each talking command starts a node of its own, with a
-//! fresh key, which nobody is told about and which leaves when the command ends. A command sees a [`Session`] and does
-//! not care.
+//! How a command gets its node. The only file that knows: in a process of its own a talking command starts a node with
+//! a fresh key, which nobody is told about and which leaves when the command ends; for a client of the control socket it
+//! borrows the node that runs. A command sees a [`Session`] and does not care.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use p2pnode::{BootstrapAddr, Looked, Node, SwarmSeen, presets};
+use p2pnode::{BootstrapAddr, ErrorCode, Looked, Node, Peer, SwarmSeen, Target, TargetError, presets};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
     context::Ctx,
+    control::Daemon,
     error::CliError,
     names,
-    output::json::{Meta, millis},
+    output::{
+        address,
+        json::{Meta, millis},
+    },
     profile,
 };
 
@@ -53,13 +60,20 @@ pub(crate) struct Session {
     swarms: Vec<String>,
     started: Instant,
     far: bool,
+    /// Whose node it is; none if it is the command's own.
+    daemon: Option<Arc<Daemon>>,
+    /// A swarm was named: who is elsewhere is of no interest.
+    narrow: bool,
 }
 
 impl Session {
     /// Starts a node in the wanted swarms. `target` is whom the command is about, if it is about somebody: it may name
     /// a swarm or be an address.
     pub(crate) async fn open(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Self, CliError> {
-        let address = target.map(address).transpose()?.flatten();
+        if let Some(daemon) = &ctx.daemon {
+            return Self::borrow(ctx, daemon, want, target);
+        }
+        let address = target.map(address_of).transpose()?.flatten();
         let swarms = match (want, named(ctx, want, target)?) {
             (Want::Nowhere, _) => Vec::new(),
             (_, Some(name)) => vec![name],
@@ -67,7 +81,61 @@ impl Session {
         };
         let node = start(ctx, &swarms, address.as_ref(), true).await?;
         let far = address.is_some() || !ctx.global.bootstrap.is_empty();
-        Ok(Self { node, swarms, started: ctx.started, far })
+        Ok(Self { node, swarms, started: ctx.started, far, daemon: None, narrow: false })
+    }
+
+    /// Takes the node that runs, for as much of it as is wanted.
+    fn borrow(ctx: &Ctx, daemon: &Arc<Daemon>, want: Want<'_>, target: Option<&str>) -> Result<Self, CliError> {
+        let (node, joined) = (daemon.node().clone(), daemon.node().swarms());
+        let name = named(ctx, want, target)?;
+        let narrow = name.is_some();
+        let swarms = match (want, name) {
+            (Want::Nowhere, _) => Vec::new(),
+            (_, Some(name)) if joined.contains(&name) => vec![name],
+            (_, Some(name)) => return Err(elsewhere(&node, &name)),
+            (Want::One(_), None) if joined.len() > 1 => return Err(crate::error::node::which_swarm(&joined)),
+            (_, None) => joined,
+        };
+        let far = target.map(address_of).transpose()?.flatten().is_some();
+        Ok(Self { node, swarms, started: ctx.started, far, daemon: Some(daemon.clone()), narrow })
+    }
+
+    /// Whom a call, a ping or a question is for: in the named swarm, if the node is in others too.
+    pub(crate) fn target(&self, target: &str) -> Target {
+        let name = target != "." && !target.contains([':', '/', '@']) && target.parse::<p2pnode::PeerId>().is_err();
+        let elsewhere = self.is_borrowed() && self.narrow && self.node.swarms().len() > 1;
+        match elsewhere && name {
+            true => Target::from(format!("{target}@{}", self.swarm())),
+            false => Target::from(target),
+        }
+    }
+
+    /// The peers a command may tell of: members of its swarms, and the node that it borrows, which others would see too.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let mut peers = self.node.peers();
+        let Some(daemon) = &self.daemon else { return peers };
+        peers.extend(daemon.itself());
+        peers.retain(|peer| peer.swarms.iter().any(|swarm| self.swarms.contains(swarm)));
+        peers.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        peers
+    }
+
+    /// One peer, waited for while discovery goes on.
+    pub(crate) async fn peer(&self, target: &str) -> Result<Peer, TargetError> {
+        match self.daemon.as_ref().filter(|daemon| daemon.about().is(target)).and_then(|daemon| daemon.itself()) {
+            Some(itself) => Ok(itself),
+            None => self.node.peer(self.target(target)).await,
+        }
+    }
+
+    /// Whether what happens in this swarm concerns the command.
+    pub(crate) fn covers(&self, swarm: &str) -> bool {
+        self.daemon.is_none() || self.swarms.iter().any(|own| own == swarm)
+    }
+
+    /// Whether the node is one that runs anyway.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.daemon.is_some()
     }
 
     /// The node.
@@ -99,15 +167,18 @@ impl Session {
     pub(crate) fn meta(&self) -> Meta {
         let swarm = if self.swarms.len() == 1 { json!(self.swarms[0]) } else { json!(self.swarms) };
         Meta::from([
-            ("via", json!("ephemeral")),
+            ("via", json!(if self.is_borrowed() { "daemon" } else { "ephemeral" })),
             ("node", json!(self.node.peer_id().to_string())),
             ("swarm", swarm),
             ("elapsed_ms", millis(self.started.elapsed())),
         ])
     }
 
-    /// Leaves.
+    /// Leaves, unless the node runs anyway.
     pub(crate) async fn close(self) {
+        if self.is_borrowed() {
+            return;
+        }
         // A node that cannot leave in time is gone a moment later all the same.
         let _ = tokio::time::timeout(LEAVE, self.node.shutdown()).await;
     }
@@ -137,6 +208,15 @@ fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Option<Strin
     name.map(swarm_name).transpose()
 }
 
+/// The node that runs is not in the swarm that was named.
+fn elsewhere(node: &Node, name: &str) -> CliError {
+    let swarms = node.swarms().join(", ");
+    CliError::of(ErrorCode::NotFound, format!("the running node is not in swarm \"{name}\""))
+        .looked(format!("{}, which is in {swarms}", node.name()))
+        .detail("swarms", node.swarms())
+        .try_also(crate::output::render::again("--ephemeral", ""), "with a node of its own")
+}
+
 /// A well-formed swarm name, in its normal form.
 pub(crate) fn swarm_name(text: &str) -> Result<String, CliError> {
     let name = text.parse::<p2pnode::wire::ids::SwarmName>();
@@ -144,7 +224,7 @@ pub(crate) fn swarm_name(text: &str) -> Result<String, CliError> {
 }
 
 /// The address, if the target is one; names have no colons and slashes.
-fn address(target: &str) -> Result<Option<BootstrapAddr>, CliError> {
+pub(crate) fn address_of(target: &str) -> Result<Option<BootstrapAddr>, CliError> {
     if target.starts_with("cap:") || target.starts_with("role:") || !target.contains([':', '/']) {
         return Ok(None);
     }
@@ -233,6 +313,9 @@ pub(crate) fn looked_of(node: &Node) -> Looked {
     let mut looked = node.looked();
     let here = |swarm: &SwarmSeen| !swarm.joined && swarm.seen_by.iter().any(|by| by == "local");
     let others = node.swarms_seen().iter().filter(|swarm| here(swarm)).map(|swarm| swarm.nodes).max();
-    looked.local = looked.local.max(others.unwrap_or_default());
+    // A node that has run for a while counts only what it found first.
+    let beside = |peer: &Peer| peer.path.as_ref().is_some_and(|path| address::is_here(&path.addr.to_string()));
+    let beside = node.peers().iter().filter(|peer| !peer.ephemeral && beside(peer)).count();
+    looked.local = looked.local.max(others.unwrap_or_default()).max(beside);
     looked
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     args::Global,
+    control::Daemon,
     error::CliError,
     output::{Out, json::Meta},
     signals::Stop,
@@ -27,6 +29,8 @@ pub(crate) struct Ctx {
     pub(crate) verb: &'static str,
     /// When the process began.
     pub(crate) started: Instant,
+    /// The node for whose client this runs; none in a process of its own.
+    pub(crate) daemon: Option<Arc<Daemon>>,
 }
 
 impl Ctx {

@@ -1,10 +1,12 @@
 //! Errors as people and programs see them: what is wrong, where we looked, why probably, what to type next.
 
 pub(crate) mod node;
+mod schedules;
 
 use std::{borrow::Cow, fmt::Write as _, io, time::Duration};
 
 use p2pnode::{ErrorCode, RpcError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::output::{
@@ -39,7 +41,7 @@ pub(crate) mod exit {
 pub(crate) struct CliError(Box<Facts>);
 
 /// The parts of an error.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Short lower-case name, stable within a version of the JSON.
     pub(crate) code: Cow<'static, str>,
@@ -183,6 +185,26 @@ impl CliError {
         error
     }
 
+    /// The error that another process has told as JSON.
+    pub(crate) fn from_json(error: &Value) -> Self {
+        let text = |name: &str| error[name].as_str().map(str::to_owned);
+        let exit = error["exit"].as_u64().and_then(|exit| u8::try_from(exit).ok()).unwrap_or(exit::INTERNAL);
+        let maybe = error["maybe"].as_array().into_iter().flatten();
+        Self(Box::new(Facts {
+            code: text("code").unwrap_or_else(|| "internal".to_owned()).into(),
+            number: error["number"].as_u64().and_then(|number| u16::try_from(number).ok()),
+            exit,
+            message: text("message").unwrap_or_default(),
+            looked: text("looked"),
+            maybe: maybe.filter_map(|line| line.as_str().map(str::to_owned)).collect(),
+            tries: text("hint").into_iter().map(|hint| (hint, String::new())).collect(),
+            retryable: error["retryable"].as_bool().unwrap_or_default(),
+            retry_after: error["retry_after_ms"].as_f64().and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok()),
+            details: error["details"].as_object().cloned().unwrap_or_default(),
+            silent: false,
+        }))
+    }
+
     /// The text for people, without a newline at the end.
     pub(crate) fn to_text(&self, style: Style) -> String {
         let facts = self.facts();
@@ -231,6 +253,12 @@ fn code_name(code: ErrorCode) -> String {
     name.strip_prefix("TRANSPORT_").unwrap_or(name).to_lowercase()
 }
 
+impl From<Facts> for CliError {
+    fn from(facts: Facts) -> Self {
+        Self(Box::new(facts))
+    }
+}
+
 impl From<RpcError> for CliError {
     fn from(error: RpcError) -> Self {
         let mut ours = Self::of(error.code, error.message);
@@ -276,6 +304,7 @@ error: nobody in swarm \"gardne\" answered within 2.0 s                     [no_
         assert_eq!(json["exit"], 6);
         assert_eq!(json["hint"], "p2pnode ask garden \"who is there?\"");
         assert_eq!(json["details"]["libp2p_peers"], 3);
+        assert_eq!(CliError::from_json(&json).to_json(), json, "and back");
     }
 
     #[test]

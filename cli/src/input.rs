@@ -2,15 +2,166 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use p2pnode::{Value, value::from_json};
+use p2pnode::{Arguments, Value, value::from_json};
 
-use crate::{args::value::pair, error::CliError};
+use crate::{
+    args::{
+        Verb, artifact,
+        ask::Ask,
+        call::{Call, Stdin},
+        dht,
+        given::Given,
+        talk::{Broadcast, Emit},
+        value::pair,
+    },
+    error::CliError,
+    output::json::value_of,
+};
 
 /// More than this fits into no message (4 MiB of body).
 const MOST: u64 = 4 * 1024 * 1024;
 
+/// Reads what the words of a verb stand for: files, stdin, JSON. What was read is not read again, and what came over the
+/// control socket is there already.
+pub(crate) async fn read(verb: &mut Verb) -> Result<(), CliError> {
+    match verb {
+        Verb::Ask(args) => ask(args).await,
+        Verb::Call(args) => call(args).await,
+        Verb::Broadcast(args) => broadcast(args).await,
+        Verb::Emit(args) => emit(args).await,
+        Verb::Send(args) => words(&mut args.text, &mut args.read).await,
+        Verb::Reply(args) => words(&mut args.text, &mut args.read).await,
+        Verb::Artifact(artifact::Artifact { verb: artifact::Verb::Add(add) }) => bytes(&mut add.data).await,
+        Verb::Dht(dht::Dht { verb: dht::Verb::Put { value, .. } }) => bytes(value).await,
+        _ => Ok(()),
+    }
+}
+
+/// The question and its context.
+pub(crate) async fn ask(args: &mut Ask) -> Result<(), CliError> {
+    if args.text.trim().is_empty() {
+        args.text = text(args.word().unwrap_or_default()).await?;
+    }
+    let read = context(&std::mem::take(&mut args.context_words))?;
+    args.context.extend(read.into_iter().map(|(name, value)| (name, Given::Value(value))));
+    Ok(())
+}
+
+/// Everything given, from the command line and stdin.
+pub(crate) async fn call(args: &mut Call) -> Result<(), CliError> {
+    given(&mut args.args, &mut args.named)?;
+    match args.stdin.take() {
+        Some(how) => add(how, stdin().await?, &mut args.args, &mut args.named),
+        None => Ok(()),
+    }
+}
+
+/// A text for the ask handlers, or values for an endpoint.
+pub(crate) async fn broadcast(args: &mut Broadcast) -> Result<(), CliError> {
+    if let (None, [Given::Word(word)]) = (&args.endpoint, args.args.as_slice()) {
+        args.args = vec![Given::Value(Value::from(text(word).await?))];
+    }
+    // Several words are no question; that is told where it is asked.
+    if args.endpoint.is_some() { given(&mut args.args, &mut args.named) } else { Ok(()) }
+}
+
+/// The data of an event; `-` is stdin.
+pub(crate) async fn emit(args: &mut Emit) -> Result<(), CliError> {
+    let Some(Given::Word(word)) = &args.data else { return Ok(()) };
+    let data = match word.as_str() {
+        "-" => match String::from_utf8(stdin().await?) {
+            Ok(text) => value(text.trim_end_matches('\n'))?,
+            Err(bytes) => Value::Binary(bytes.into_bytes()),
+        },
+        word => value(word)?,
+    };
+    args.data = Some(Given::Value(data));
+    Ok(())
+}
+
+/// The text of a message: `-` is stdin, `@` begins the name of a file. It is read once: what a file says may begin so, too.
+pub(crate) async fn words(given: &mut String, read: &mut bool) -> Result<(), CliError> {
+    if !std::mem::replace(read, true) {
+        *given = match given.strip_prefix('@') {
+            Some(path) => String::from_utf8(file(Path::new(path))?)
+                .map_err(|_| CliError::usage(format!("{path} is not UTF-8 text")))?,
+            None => return text(given).await.map(|text| *given = text),
+        };
+    }
+    match given.trim().is_empty() {
+        true => Err(CliError::usage("the text is empty")),
+        false => Ok(()),
+    }
+}
+
+/// A value of the DHT is text or bytes, and never JSON.
+pub(crate) async fn bytes(given: &mut Given) -> Result<(), CliError> {
+    let Given::Word(word) = given else { return Ok(()) };
+    let data = match (word.as_str(), word.strip_prefix('@')) {
+        ("-", _) => stdin().await?,
+        (_, Some(path)) => file(Path::new(path))?,
+        (word, None) => word.as_bytes().to_vec(),
+    };
+    *given = Given::Value(text_or_bytes(data));
+    Ok(())
+}
+
+fn given(args: &mut [Given], named: &mut [(String, Given)]) -> Result<(), CliError> {
+    for one in args.iter_mut().chain(named.iter_mut().map(|(_, one)| one)) {
+        if let Given::Word(word) = one {
+            *one = Given::Value(value(word)?);
+        }
+    }
+    Ok(())
+}
+
+/// The value of something that was read.
+pub(crate) fn value_in(given: &Given) -> Result<Value, CliError> {
+    match given {
+        Given::Value(value) => Ok(value.clone()),
+        Given::Word(word) => Err(CliError::internal(format!("\"{word}\" was not read"))),
+    }
+}
+
+/// The values of what was read.
+pub(crate) fn arguments(args: &[Given], named: &[(String, Given)]) -> Result<Arguments, CliError> {
+    let args = args.iter().map(value_in).collect::<Result<_, _>>()?;
+    let named = named.iter().map(|(name, given)| Ok((name.clone(), value_in(given)?)));
+    Ok(Arguments::new(args, named.collect::<Result<_, CliError>>()?))
+}
+
+/// Adds what came by stdin: bytes as one argument; a list as arguments by position, an object as arguments by name.
+fn add(
+    how: Stdin,
+    data: Vec<u8>,
+    positional: &mut Vec<Given>,
+    named: &mut Vec<(String, Given)>,
+) -> Result<(), CliError> {
+    let value = match how {
+        Stdin::Raw => {
+            positional.push(Given::Value(Value::Binary(data)));
+            return Ok(());
+        }
+        Stdin::Json => serde_json::from_slice(&data)
+            .map(|json: serde_json::Value| from_json(&json))
+            .map_err(|error| CliError::usage(format!("stdin is no JSON: {error}")))?,
+        Stdin::Msgpack => value_of(&data).ok_or_else(|| CliError::usage("stdin is not one MessagePack value"))?,
+    };
+    match value {
+        Value::Array(items) => positional.extend(items.into_iter().map(Given::Value)),
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                let key = key.as_str().ok_or_else(|| CliError::usage("stdin: names of arguments must be text"))?;
+                named.push((key.to_owned(), Given::Value(value)));
+            }
+        }
+        value => positional.push(Given::Value(value)),
+    }
+    Ok(())
+}
+
 /// A text; `-` reads it from stdin.
-pub(crate) async fn text(given: &str) -> Result<String, CliError> {
+async fn text(given: &str) -> Result<String, CliError> {
     let text = match given {
         "-" => String::from_utf8(stdin().await?).map_err(|_| CliError::usage("stdin is not UTF-8 text"))?,
         given => given.to_owned(),
@@ -22,7 +173,7 @@ pub(crate) async fn text(given: &str) -> Result<String, CliError> {
 }
 
 /// All of stdin.
-pub(crate) async fn stdin() -> Result<Vec<u8>, CliError> {
+async fn stdin() -> Result<Vec<u8>, CliError> {
     // A thread of its own: a terminal may take as long as it likes, and Ctrl-C must not wait for it.
     let read = tokio::task::spawn_blocking(|| all("stdin", std::io::stdin().lock()));
     read.await.map_err(|error| CliError::internal(format!("reading stdin: {error}")))?
@@ -52,7 +203,7 @@ pub(crate) fn value(word: &str) -> Result<Value, CliError> {
 }
 
 /// Context of a question: `KEY=VALUE`, `KEY=@FILE`, or `@FILE` under the file's name. Files that are text become text.
-pub(crate) fn context(given: &[String]) -> Result<Vec<(String, Value)>, CliError> {
+fn context(given: &[String]) -> Result<Vec<(String, Value)>, CliError> {
     given.iter().map(|word| context_of(word)).collect()
 }
 
@@ -101,6 +252,29 @@ mod tests {
         let expected = [("url", "https://x/?a=b"), ("diff.patch", "+ one"), ("d", "+ one")];
         assert_eq!(context(&given).unwrap(), expected.map(|(key, value)| (key.to_owned(), Value::from(value))));
         assert_eq!(context(&["plain".to_owned()]).unwrap_err().exit(), 2);
+    }
+
+    type Added = (Vec<Given>, Vec<(String, Given)>);
+
+    fn added(how: Stdin, data: &[u8]) -> Result<Added, CliError> {
+        let (mut positional, mut named) = (vec![Given::Value(0.into())], Vec::new());
+        add(how, data.to_vec(), &mut positional, &mut named).map(|()| (positional, named))
+    }
+
+    fn values(values: impl IntoIterator<Item = Value>) -> Vec<Given> {
+        values.into_iter().map(Given::Value).collect()
+    }
+
+    #[test]
+    fn stdin_adds_arguments() {
+        assert_eq!(added(Stdin::Json, b"[1, 2]").unwrap().0, values([0.into(), 1.into(), 2.into()]));
+        assert_eq!(added(Stdin::Json, b"{\"a\": 1}").unwrap().1, [("a".to_owned(), Given::Value(1.into()))]);
+        assert_eq!(added(Stdin::Json, b"\"x\"").unwrap().0, values([0.into(), "x".into()]));
+        assert_eq!(added(Stdin::Raw, b"\xff").unwrap().0, values([0.into(), Value::Binary(vec![255])]));
+        assert_eq!(added(Stdin::Msgpack, &[0x93, 1, 2, 3]).unwrap().0.len(), 4);
+        for (how, data) in [(Stdin::Json, &b"{"[..]), (Stdin::Msgpack, &[0xc1]), (Stdin::Msgpack, &[0x81, 1, 2])] {
+            assert_eq!(added(how, data).unwrap_err().exit(), 2);
+        }
     }
 
     #[tokio::test]

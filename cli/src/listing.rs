@@ -24,14 +24,13 @@ const MEASURE_AT_ONCE: usize = 16;
 pub(crate) async fn look(session: &Session, listing: &Listing) -> Result<Vec<Peer>, CliError> {
     session.discovered().await;
     let _ = tokio::time::timeout(MEASURE, measure(session)).await;
-    let mut peers: Vec<Peer> = session.node().peers().into_iter().filter(|peer| fits(peer, listing)).collect();
+    let mut peers: Vec<Peer> = session.peers().into_iter().filter(|peer| fits(peer, listing)).collect();
     order(&mut peers, listing.sort);
     Ok(peers)
 }
 
 async fn measure(session: &Session) {
-    let unknown =
-        session.node().peers().into_iter().filter(|peer| peer.rtt.is_none() && peer.state == PeerState::Online);
+    let unknown = session.peers().into_iter().filter(|peer| peer.rtt.is_none() && peer.state == PeerState::Online);
     stream::iter(unknown)
         .for_each_concurrent(MEASURE_AT_ONCE, |peer| async move {
             let _ = session.node().ping(peer.id).await;

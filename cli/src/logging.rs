@@ -27,7 +27,10 @@ pub(crate) fn start(global: &Global, out: &Out) {
 }
 
 fn level(global: &Global) -> &'static str {
+    let out_of_sight = crate::background::is_child();
     match global.verbose {
+        // A log that somebody reads later.
+        0 if out_of_sight => "warn,libp2p_kad=error",
         0 => "off",
         1 => "warn,p2pnode=info",
         _ => "info,p2pnode=debug,p2pnode_behaviours=debug",

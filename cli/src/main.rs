@@ -4,9 +4,11 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 mod args;
+mod background;
 mod commands;
 mod connect;
 mod context;
+mod control;
 mod demo;
 mod error;
 mod input;
@@ -29,7 +31,7 @@ use std::{
 };
 
 use crate::{
-    args::{Cli, Early, Parsed},
+    args::{Cli, Early, Parsed, Verb, global::Color},
     context::Ctx,
     error::{CliError, exit},
     output::Out,
@@ -58,8 +60,17 @@ fn main() -> ExitCode {
 
 /// Does what was asked, on a runtime of its own.
 fn run(cli: Cli, started: Instant) -> u8 {
-    let Cli { global, verb } = cli;
-    let out = Out::new(Early::from(&global), global.verbose > 0);
+    let Cli { mut global, verb } = cli;
+    let detached = matches!(verb, Verb::Up(_)) && background::is_child();
+    if detached {
+        // Its lines are for the log, whatever its parent prints.
+        (global.json, global.color) = (false, Color::Never);
+        if let Err(error) = background::enter() {
+            return Out::new(Early::from(&global), false).fail("up", &CliError::internal(format!("no log: {error}")));
+        }
+    }
+    let mut out = Out::new(Early::from(&global), global.verbose > 0);
+    out.dated = detached;
     logging::start(&global, &out);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -68,7 +79,7 @@ fn run(cli: Cli, started: Instant) -> u8 {
     let name = verb.name();
     let outcome = runtime.block_on(async {
         let stop = Stop::listen().map_err(|error| CliError::internal(format!("cannot watch signals: {error}")))?;
-        let ctx = Ctx { global, out: out.clone(), stop, verb: name, started };
+        let ctx = Ctx { global, out: out.clone(), stop, verb: name, started, daemon: None };
         commands::run(&ctx, verb).await
     });
     program::kill_all();

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The profile of who gives no name.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// Where this user's profiles and registry are.
 pub(crate) fn paths(global: &Global) -> Result<Paths, CliError> {
@@ -19,6 +19,11 @@ pub(crate) fn paths(global: &Global) -> Result<Paths, CliError> {
         None => Paths::discover(),
     };
     Ok(paths?)
+}
+
+/// The profile of commands that take no free one.
+pub(crate) fn chosen(global: &Global) -> &str {
+    global.profile.as_deref().unwrap_or(DEFAULT)
 }
 
 /// A profile taken for a node: nobody else has it until the node ends.
@@ -32,7 +37,7 @@ impl Kept {
     /// The profile of the options; without any, the first free one.
     pub(crate) fn take(ctx: &Ctx, args: &Up) -> Result<Self, CliError> {
         let paths = paths(&ctx.global)?;
-        let profile = match args.profile.as_ref().or(args.name.as_ref()) {
+        let profile = match ctx.global.profile.as_ref().or(args.name.as_ref()) {
             Some(name) => Profile::open(&paths, name)?,
             None => first_free(ctx, &paths)?,
         };

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 /// Exit codes after a clean leave.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
+pub(crate) const INTERRUPTED: u8 = 130;
+pub(crate) const TERMINATED: u8 = 143;
 
 /// Tells whether, and by which signal, the process was asked to stop. Clones listen to the same thing.
 #[derive(Debug, Clone)]
@@ -24,13 +24,19 @@ impl Stop {
         Ok(Self(told))
     }
 
+    /// One that somebody else tells: a client of the control socket.
+    pub(crate) fn told() -> (watch::Sender<Option<u8>>, Self) {
+        let (tell, told) = watch::channel(None);
+        (tell, Self(told))
+    }
+
     /// Resolves with the exit code when the process shall stop.
     pub(crate) async fn requested(&self) -> u8 {
         let mut told = self.0.clone();
         let code = told.wait_for(Option::is_some).await.map(|code| *code);
         match code {
             Ok(Some(code)) => code,
-            // The listener only ends with the runtime: there is nothing left to stop.
+            // Who tells has gone without a word: there is nothing left to stop.
             _ => std::future::pending().await,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use futures::future::BoxFuture;
 use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair, swarm};
 use p2pnode_behaviours::{
-    Clock, discovery, gossip, hello, mail, rpc,
+    Clock, discovery, gossip, hello, rpc, sync,
     upkeep::{self, AddressRules, Compact},
 };
 use p2pnode_wire::{
@@ -23,24 +23,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Nearness, OpenSwarms, Vicinity},
+    acquaintances,
     addr::BootstrapAddr,
     ask::{Answerer, Ask, AskHandler, Asks},
     command::COMMAND_QUEUE,
     endpoint::{DynHandler, Endpoint, Endpoints, Handler, HandlerError, Runner},
     event_loop::{About, EventLoop, Setup},
     events::EVENT_QUEUE,
+    history,
     identity::Identity,
     limits::Limits,
     listen::listen_on,
+    mail,
     node::{Inner, Node, Own, Shared},
     peers::Peers,
-    periodic::{Schedules, Work},
+    periodic::Work,
     profile::{Paths, Profile},
     progress::Progress,
     registry::LocalRegistry,
     reserved::NodeEndpoints,
     schedule::{self, Schedule, ScheduleError},
+    schedules::{ExecFn, Timetable},
     start::StartError,
+    store::Store,
     swarm::{Behaviour, BoxedTransport, build_transport},
 };
 
@@ -92,6 +97,8 @@ pub struct Builder {
     transport: Option<TransportFn>,
     limits: Limits,
     gossip: Option<bool>,
+    store: Option<Store>,
+    pub(crate) exec: Option<Arc<ExecFn>>,
 }
 
 impl Builder {
@@ -122,6 +129,8 @@ impl Builder {
             transport: None,
             limits: Limits::default(),
             gossip: None,
+            store: None,
+            exec: None,
         }
     }
 
@@ -305,6 +314,13 @@ impl Builder {
         self
     }
 
+    /// Where it keeps what is said, mail, schedules and artifacts. Default: `node.db` in the folder of its profile, or, without
+    /// one, memory, for as long as the node runs.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// What it holds, takes and does at most. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -344,6 +360,21 @@ impl Builder {
             Runner::new(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), runner.clone());
         let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
+        let given = (self.store.take(), self.profile.as_ref().map(Profile::store));
+        let store = if self.ephemeral { None } else { Some(history::open(given).await?) };
+        if let Some(store) = &store {
+            history::introduce(store, &own, &name, &swarms).await?;
+        }
+        let ids = swarms.iter().map(|(id, _)| *id).collect();
+        let acquaintances = match &store {
+            Some(store) => acquaintances::load(store).await?,
+            None => Vec::new(),
+        };
+        let post = store.clone().map(|store| mail::start(store, self.limits.mail.clone(), answerer.clone()));
+        let history = match store.clone() {
+            Some(store) => Some(history::start(store, ids, self.limits.history.clone()).await?),
+            None => None,
+        };
         let transport = match self.transport.take() {
             Some(build) => build(&keypair),
             None => build_transport(&keypair, &rules, self.limits.upkeep.limits.pending_in)
@@ -354,19 +385,32 @@ impl Builder {
         let (listen, fixed_port) = (std::mem::take(&mut self.listen), self.fixed_port);
         let early = listen_on(&mut swarm, &listen, fixed_port).await?;
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        let timetable = Timetable::new(store.clone(), self.exec.take());
         let node = Node::from_inner(Arc::new(Inner {
             identity: identity.clone(),
             name: name.clone(),
             ephemeral: self.ephemeral,
             clock: self.clock,
-            schedules: Schedules::default(),
+            timetable: timetable.clone(),
             swarms: swarms.clone(),
             commands,
             rpc: client,
             shared: shared.clone(),
             endpoints: endpoints.clone(),
             vicinity: vicinity.clone(),
+            store,
+            keep: history.as_ref().map(|(link, ..)| link.clone()),
+            post: post.as_ref().map(|(link, _)| link.clone()),
+            mail_limits: self.limits.mail.clone(),
         }));
+        let post = post.map(|(link, run)| {
+            run(node.downgrade());
+            link
+        });
+        let history = history.map(|(link, ends, keeping)| {
+            keeping.run(node.downgrade());
+            (link, ends)
+        });
         let _ = late.set(node.downgrade());
         NodeEndpoints { node: node.downgrade(), answerer: answerer.clone() }.register(&endpoints)?;
         for (endpoint, handler) in std::mem::take(&mut self.endpoints) {
@@ -392,11 +436,16 @@ impl Builder {
             nearness,
             vicinity,
             about: self.about(&node.inner().identity, name)?,
+            history,
+            post,
+            acquaintances,
+            timetable,
         };
         EventLoop::start(setup, early);
         for work in std::mem::take(&mut self.work) {
             work.start(&node)?.detach();
         }
+        node.timetable().open(&node).await?;
         Ok(node)
     }
 
@@ -495,7 +544,8 @@ impl Builder {
             upkeep: upkeep::Behaviour::new(upkeep, keypair, rules.clone()),
             hello,
             rpc,
-            mail: mail::Behaviour::new(own),
+            mail: p2pnode_behaviours::mail::Behaviour::new(own),
+            sync: (!self.ephemeral).then(sync::Behaviour::default).into(),
             discovery: discovery::Behaviour::new(discovery, own, rules.clone()),
             gossip: self.gossip.unwrap_or(!self.ephemeral).then_some(gossip).into(),
         }

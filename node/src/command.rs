@@ -2,8 +2,17 @@
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::{gossip, mail::DeliverError, upkeep::Hold};
-use p2pnode_wire::mail::MailAck;
+use p2pnode_behaviours::{
+    gossip,
+    mail::{self, DeliverError},
+    sync::{ExchangeError, Ticket},
+    upkeep::Hold,
+};
+use p2pnode_wire::{
+    error::RpcError,
+    mail::MailAck,
+    sync::{SyncReply, SyncRequest},
+};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -31,6 +40,11 @@ pub(crate) enum Command {
         peer: PeerId,
         sealed: Bytes,
         done: oneshot::Sender<Result<MailAck, DeliverError>>,
+    },
+    /// Tell the sender of a message what became of it.
+    Acknowledge {
+        ticket: mail::Ticket,
+        verdict: Result<MailAck, RpcError>,
     },
     Hold {
         peer: PeerId,
@@ -71,6 +85,17 @@ pub(crate) enum Command {
     Lookup {
         peer: PeerId,
         done: oneshot::Sender<Result<PeerFound, DhtError>>,
+    },
+    /// Ask a member what it keeps.
+    Sync {
+        peer: PeerId,
+        request: SyncRequest,
+        done: oneshot::Sender<Result<SyncReply, ExchangeError>>,
+    },
+    /// Answer one who has asked us that.
+    Answer {
+        ticket: Ticket,
+        reply: Box<SyncReply>,
     },
     Table {
         done: oneshot::Sender<Vec<PeerId>>,

@@ -13,6 +13,7 @@ use p2pnode_wire::ids::ConversationId;
 use tokio::sync::broadcast;
 
 use crate::{
+    mail::{InboxMail, OutboxMail},
     peers::{Peer, PeerRef},
     talk::{ConversationEvent, Said},
 };
@@ -77,6 +78,40 @@ pub enum NodeEvent {
     },
     /// Somebody said something to a swarm of ours, this node included.
     Conversation(Box<ConversationEvent>),
+    /// This node has fetched what it had missed of a swarm's conversations.
+    CaughtUp {
+        /// Which swarm.
+        swarm: String,
+        /// Who had it.
+        with: PeerRef,
+        /// How many events.
+        events: usize,
+    },
+    /// A member has signed two different histories: what it says and what it said cannot both be trusted. The one that came
+    /// first is kept; nothing more of this feed is.
+    FeedForked {
+        /// In which swarm.
+        swarm: String,
+        /// Who.
+        author: PeerRef,
+        /// Which of its runs.
+        epoch: u64,
+    },
+    /// A message for this node has been kept.
+    MailArrived(Box<InboxMail>),
+    /// A message of this node has come further, or not: see its state.
+    MailChanged(Box<OutboxMail>),
+    /// A schedule of this node has run.
+    ScheduleRan {
+        /// Its name.
+        name: String,
+        /// When it runs.
+        when: String,
+        /// `ok`, or `failed: …`.
+        outcome: String,
+        /// From its start to its end.
+        elapsed: Duration,
+    },
     /// Something an operator should know.
     Warning(String),
     /// The reader was too slow: so many events are missing here.
@@ -93,6 +128,9 @@ impl NodeEvent {
             Self::PeerSuspect(_) => "peer.suspect",
             Self::PeerOffline(_) => "peer.offline",
             Self::PeerLeft(_) => "peer.left",
+            Self::MailArrived(_) => "mail.arrived",
+            Self::MailChanged(_) => "mail.changed",
+            Self::ScheduleRan { .. } => "schedule.ran",
             Self::Conversation(event) => {
                 return Some(match &event.said {
                     Said::Emitted { subject, .. } if !is_own(subject) => subject.clone(),
@@ -109,7 +147,7 @@ impl NodeEvent {
 
 /// Subjects that only the node itself may use.
 fn is_own(subject: &str) -> bool {
-    matches!(subject.split('.').next(), Some("peer" | "conversation"))
+    matches!(subject.split('.').next(), Some("peer" | "conversation" | "mail" | "schedule"))
 }
 
 /// A stream of [`NodeEvent`]s. Never ends while the node runs; a slow reader loses events and is told how many.

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod acquaintances;
 mod addr;
+pub mod artifacts;
 mod ask;
 mod builder;
 mod call;
@@ -13,9 +15,12 @@ mod endpoint;
 mod event_loop;
 mod events;
 mod find;
+mod history;
 mod identity;
 mod limits;
 mod listen;
+mod mail;
+mod mutes;
 mod names;
 mod node;
 mod peers;
@@ -27,8 +32,10 @@ mod registry;
 mod reserved;
 mod resolve;
 pub mod schedule;
+mod schedules;
 mod signals;
 mod start;
+pub mod store;
 mod swarm;
 mod talk;
 mod target;
@@ -46,10 +53,13 @@ pub use endpoint::{
 };
 pub use events::{Events, NodeEvent};
 pub use find::{FindError, Found, Query, Via};
+pub use history::{History, KeptEntry, KeptEvent, Retention, Surplus};
 pub use identity::{Identity, IdentityError};
 pub use jiff;
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
+pub use mail::{InboxMail, MailLimits, Mailbox, OutboxMail, Send, SendError};
+pub use mutes::{MuteError, Mutes};
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
@@ -71,6 +81,7 @@ pub use profile::{Paths, Profile, ProfileError};
 pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};
 pub use reserved::Info;
 pub use rmpv::Value;
+pub use schedules::{Action, Added, ExecRun, ScheduleInfo, Schedules, SchedulesError};
 pub use start::StartError;
 pub use swarm::BoxedTransport;
 pub use talk::{Broadcast, Conversation, ConversationEvent, Emit, Hook, PublishError, Said, Sent, Subscription};

@@ -2,6 +2,8 @@ use p2pnode_behaviours::{discovery, gossip, hello, rpc, upkeep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{history::Retention, mail::MailLimits};
+
 /// Every number that bounds what a node holds, takes and does, with its default. See `docs/limits.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,10 @@ pub struct Limits {
     pub rpc: rpc::Config,
     /// Events of swarms.
     pub gossip: gossip::Config,
+    /// How much of each swarm's conversations is kept.
+    pub history: Retention,
+    /// How much mail is kept.
+    pub mail: MailLimits,
     /// Finding peers.
     pub discovery: discovery::Config,
 }
@@ -40,6 +46,8 @@ impl Default for Limits {
             hello: hello::Config::default(),
             rpc: rpc::Config::default(),
             gossip: gossip::Config::default(),
+            history: Retention::default(),
+            mail: MailLimits::default(),
             discovery: discovery::Config::default(),
         }
     }

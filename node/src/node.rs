@@ -14,6 +14,7 @@ use p2pnode_behaviours::{
     Clock, gossip,
     mail::DeliverError,
     rpc,
+    sync::ExchangeError,
     upkeep::{Hold, is_loopback},
 };
 use p2pnode_wire::{
@@ -22,6 +23,7 @@ use p2pnode_wire::{
     mail::MailAck,
     msgpack,
     subject::SubjectError,
+    sync::{SyncReply, SyncRequest},
     talk,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,12 +41,17 @@ use crate::{
     endpoint::{DynHandler, Endpoint, EndpointError, Endpoints, Handler, HandlerError, IntoArgs, Registration},
     events::{Events, NodeEvent, Told},
     find::{FindError, Found, Query},
+    history::History,
     identity::Identity,
+    mail::{self, MailLimits, Mailbox},
+    mutes::Mutes,
     peers::{Peer, PeerRef, Peers, SwarmSeen},
-    periodic::{Periodic, Schedules, Work},
+    periodic::{Periodic, Work},
     presets::Preset,
     progress::Progress,
     schedule::{self, Schedule, ScheduleError},
+    schedules::{Schedules, Timetable},
+    store::Store,
     talk::{Broadcast, Conversation, Draft, Emit, Heard, Hook, PublishError, Published, Subscription},
     target::{Target, TargetError},
 };
@@ -69,13 +76,17 @@ pub(crate) struct Inner {
     pub(crate) name: String,
     pub(crate) ephemeral: bool,
     pub(crate) clock: Clock,
-    pub(crate) schedules: Schedules,
+    pub(crate) timetable: Timetable,
     pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) rpc: rpc::Client,
     pub(crate) shared: Shared,
     pub(crate) endpoints: Endpoints,
     pub(crate) vicinity: Vicinity,
+    pub(crate) store: Option<Store>,
+    pub(crate) keep: Option<crate::history::Link>,
+    pub(crate) post: Option<mail::Link>,
+    pub(crate) mail_limits: MailLimits,
 }
 
 /// What the event loop writes and handles read.
@@ -342,6 +353,26 @@ impl Node {
         Dht::new(self.clone())
     }
 
+    /// What is kept of conversations. None in a node that lives for one command: it keeps nothing.
+    pub fn history(&self) -> Option<History> {
+        self.0.store.clone().map(|store| History::new(store, self.clone()))
+    }
+
+    /// Messages from one to another that wait for each other. None in a node that lives for one command: it keeps nothing.
+    pub fn mail(&self) -> Option<Mailbox> {
+        self.0.store.clone().map(|store| Mailbox::new(self.clone(), store))
+    }
+
+    /// Named schedules that last. None in a node that lives for one command: it keeps nothing.
+    pub fn schedules(&self) -> Option<Schedules> {
+        self.0.store.is_some().then(|| Schedules::new(self.clone()))
+    }
+
+    /// Peers for whose events and messages no program is run. None in a node that lives for one command.
+    pub fn mutes(&self) -> Option<Mutes> {
+        self.0.store.clone().map(|store| Mutes::new(self.clone(), store))
+    }
+
     /// What happens from now on.
     pub fn events(&self) -> Events {
         Events::new(self.0.shared.events.subscribe())
@@ -479,8 +510,8 @@ impl Node {
         self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
     }
 
-    pub(crate) fn schedules(&self) -> &Schedules {
-        &self.0.schedules
+    pub(crate) fn timetable(&self) -> &Timetable {
+        &self.0.timetable
     }
 
     pub(crate) fn stop_token(&self) -> CancellationToken {
@@ -534,6 +565,45 @@ impl Node {
         let (done, injected) = oneshot::channel();
         self.send(Command::Inject { source, raw, done }).await;
         injected.await.unwrap_or(Err(gossip::Refused::Elsewhere))
+    }
+
+    /// Asks a member what it keeps; none when the node stops.
+    pub(crate) async fn sync(&self, peer: PeerId, request: SyncRequest) -> Option<Result<SyncReply, ExchangeError>> {
+        let (done, answered) = oneshot::channel();
+        self.send(Command::Sync { peer, request, done }).await;
+        answered.await.ok()
+    }
+
+    pub(crate) fn mail_limits(&self) -> &MailLimits {
+        &self.0.mail_limits
+    }
+
+    /// Tells those who keep mail; without room they look in their time.
+    pub(crate) fn post(&self, note: mail::Note) {
+        if let Some(post) = &self.0.post {
+            let _ = post.tell(note);
+        }
+    }
+
+    /// The same, with room made.
+    pub(crate) async fn post_surely(&self, note: mail::Note) {
+        if let Some(post) = &self.0.post {
+            post.send(note).await;
+        }
+    }
+
+    /// Whom a message is for: somebody who is known, or was, or can be found; by id anybody.
+    pub(crate) async fn recipient(&self, target: &Target) -> Result<PeerId, TargetError> {
+        if let Some(peer) = target.peer_id() {
+            return Ok(peer);
+        }
+        match (crate::resolve::id(self, target).await, target.name(), &self.0.store) {
+            (Err(unknown @ TargetError::Unknown { .. }), Some(name), Some(store)) => {
+                let before = crate::acquaintances::named(store, name).await;
+                before.ok().flatten().ok_or(unknown)
+            }
+            (found, ..) => found,
+        }
     }
 
     /// Members that are there.

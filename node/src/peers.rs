@@ -436,6 +436,16 @@ impl Peers {
         self.entries.get(peer).map(|e| e.swarms.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Members whose card is known, with it and how long ago they were heard from; not those of one command.
+    pub(crate) fn remembered(&self) -> Vec<(PeerId, Bytes, Duration)> {
+        let now = Instant::now();
+        let known = self.entries.iter().filter(|(_, entry)| !entry.signed.is_empty() && !entry.ephemeral);
+        let one = |(peer, entry): (&PeerId, &Entry)| {
+            (*peer, entry.signed.clone(), now.saturating_duration_since(entry.last_seen))
+        };
+        known.map(one).collect()
+    }
+
     /// Members whose card is known, by name then id.
     pub(crate) fn snapshot(&self, now: Instant) -> Vec<Peer> {
         let mut peers: Vec<Peer> = self.entries.iter().filter_map(|(id, e)| self.show(*id, e, now)).collect();

@@ -31,17 +31,17 @@ const MAX_SCHEDULES: usize = 1_000;
 /// The clock is looked at again after so long: it may have been set, or the machine may have slept.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-type Job = dyn Fn(Node) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync;
+pub(crate) type Job = dyn Fn(Node, Run) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync;
 
 /// How many schedules a node carries out.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Schedules(Arc<AtomicUsize>);
+pub(crate) struct Places(Arc<AtomicUsize>);
 
 /// One of them; counted as long as it lives.
-struct Place(Schedules);
+pub(crate) struct Place(Places);
 
-impl Schedules {
-    fn take(&self) -> Result<Place, ScheduleError> {
+impl Places {
+    pub(crate) fn take(&self) -> Result<Place, ScheduleError> {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.clone());
         if before >= MAX_SCHEDULES { Err(ScheduleError::TooMany { limit: MAX_SCHEDULES }) } else { Ok(place) }
@@ -58,6 +58,10 @@ struct Shared {
     plan: Mutex<Plan>,
     /// The plan was changed from outside.
     changed: Notify,
+    /// Runs out of turn that are to start.
+    triggered: Mutex<Vec<Run>>,
+    /// The account has changed: it may be kept.
+    account: Notify,
     node: WeakNode,
 }
 
@@ -100,16 +104,50 @@ impl Work {
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
         let schedule = schedule.try_into().map_err(ScheduleError::from);
-        Self { schedule, options, job: Arc::new(move |node| Box::pin(handler(node))) }
+        Self { schedule, options, job: Arc::new(move |node, _| Box::pin(handler(node))) }
     }
 
     pub(crate) fn start(self, node: &Node) -> Result<Periodic, ScheduleError> {
-        let (schedule, place, now) = (self.schedule?, node.schedules().take()?, now(node));
+        let (schedule, place, now) = (self.schedule?, node.timetable().places().take()?, now(node));
         schedule.first_run(now)?;
-        let plan = Mutex::new(Plan::new(schedule, self.options, now, &mut rand::rng()));
-        let shared = Arc::new(Shared { plan, changed: Notify::new(), node: node.downgrade() });
+        let plan = Plan::new(schedule, self.options, now, &mut rand::rng());
+        Ok(Periodic::carry(node, plan, self.job, Some(place)))
+    }
+}
+
+/// What there is to keep of a schedule, for who keeps it.
+pub(crate) struct Account {
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+}
+
+impl Account {
+    /// Waits for a change; false if there will be none any more.
+    pub(crate) async fn changed(&self) -> bool {
+        tokio::select! {
+            () = self.ended.cancelled() => false,
+            () = self.shared.account.notified() => true,
+        }
+    }
+
+    /// Waits for the end, at most so long.
+    pub(crate) async fn rest(&self, time: Duration) {
+        let _ = tokio::time::timeout(time, self.ended.cancelled()).await;
+    }
+}
+
+impl Periodic {
+    /// Carries out a plan; `place` is given back at its end.
+    pub(crate) fn carry(node: &Node, plan: Plan, job: Arc<Job>, place: Option<Place>) -> Self {
+        let shared = Arc::new(Shared {
+            plan: Mutex::new(plan),
+            changed: Notify::new(),
+            triggered: Mutex::default(),
+            account: Notify::new(),
+            node: node.downgrade(),
+        });
         let (end, stopped) = (CancellationToken::new(), node.stop_token());
-        let (ended, work, job) = (end.clone(), shared.clone(), self.job);
+        let (ended, work) = (end.clone(), shared.clone());
         tokio::spawn(async move {
             let _place = place;
             tokio::select! {
@@ -118,11 +156,24 @@ impl Work {
                 () = stopped.cancelled() => {}
             }
         });
-        Ok(Periodic { shared, end: end.drop_guard() })
+        Self { shared, end: end.drop_guard() }
     }
-}
 
-impl Periodic {
+    /// To keep its state while it goes on.
+    pub(crate) fn account(&self, ended: CancellationToken) -> Account {
+        Account { shared: self.shared.clone(), ended }
+    }
+
+    /// Whether the account is of this one.
+    pub(crate) fn owns(&self, account: &Account) -> bool {
+        Arc::ptr_eq(&self.shared, &account.shared)
+    }
+
+    /// A look at the plan, or a change that starts nothing.
+    pub(crate) fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.shared.plan()
+    }
+
     /// Keeps the schedule as long as the node.
     pub fn detach(self) {
         self.end.disarm();
@@ -143,6 +194,15 @@ impl Periodic {
         self.shared.plan().last_run()
     }
 
+    /// A run out of turn, also while it is paused. False if 64 are running, or the node has stopped.
+    pub fn run(&self) -> bool {
+        let Some(now) = self.shared.now() else { return false };
+        let Some(run) = self.shared.plan().trigger(now) else { return false };
+        self.shared.triggered.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+        self.shared.changed.notify_one();
+        true
+    }
+
     /// Starts nothing until [`Periodic::resume`]. What runs goes on.
     pub fn pause(&self) {
         self.shared.plan().pause();
@@ -158,7 +218,7 @@ impl Periodic {
     }
 }
 
-fn now(node: &Node) -> Timestamp {
+pub(crate) fn now(node: &Node) -> Timestamp {
     let ms = i64::try_from(node.now_ms()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
@@ -174,7 +234,7 @@ impl Runs {
     fn start(&mut self, run: Run, job: Arc<Job>, node: Node) {
         tracing::debug!(due = %run.due, cause = ?run.cause, "a schedule runs");
         // Called in the task: the handler may panic before there is a future.
-        let task = self.tasks.spawn(async move { job(node).await });
+        let task = self.tasks.spawn(async move { job(node, run).await });
         self.ids.insert(task.id(), run.id);
     }
 
@@ -215,7 +275,11 @@ async fn carry_out(shared: &Shared, job: &Arc<Job>) {
     loop {
         let Some(node) = shared.node.upgrade() else { return };
         let due = shared.plan().due(now(&node), &mut rand::rng());
-        due.into_iter().for_each(|run| runs.start(run, job.clone(), node.clone()));
+        let triggered = std::mem::take(&mut *shared.triggered.lock().unwrap_or_else(PoisonError::into_inner));
+        if !due.is_empty() || !triggered.is_empty() {
+            shared.account.notify_one();
+        }
+        due.into_iter().chain(triggered).for_each(|run| runs.start(run, job.clone(), node.clone()));
         let at = shared.plan().wake_at();
         let left = at.map(|at| at.duration_since(now(&node)).max(jiff::SignedDuration::ZERO).unsigned_abs());
         // Whoever waits must not keep the node.
@@ -226,6 +290,7 @@ async fn carry_out(shared: &Shared, job: &Arc<Job>) {
             (id, ok) = runs.next() => {
                 let Some(now) = shared.now() else { return };
                 shared.plan().finished(id, ok, now);
+                shared.account.notify_one();
             }
         }
     }

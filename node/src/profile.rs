@@ -186,6 +186,15 @@ impl Paths {
         Ok(self.key(profile))
     }
 
+    /// Where a profile keeps what is said, mail and schedules; reading it needs no lock.
+    ///
+    /// # Errors
+    /// [`ProfileError::Name`].
+    pub fn store_path(&self, profile: &str) -> Result<PathBuf, ProfileError> {
+        check_name(profile)?;
+        Ok(self.data.join(profile).join("node.db"))
+    }
+
     fn key(&self, profile: &str) -> PathBuf {
         self.data.join(profile).join("identity.key")
     }
@@ -301,6 +310,11 @@ impl Profile {
         let failed = |source| ProfileError::folder(&path, source);
         let text = serde_json::to_vec(memory).map_err(|e| failed(e.into()))?;
         replace(&path, &text).map_err(failed)
+    }
+
+    /// Where the store is.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.paths.data.join(&self.name).join("node.db")
     }
 
     /// Where it is kept which events were heard.

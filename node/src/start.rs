@@ -3,7 +3,7 @@
 use libp2p::Multiaddr;
 use p2pnode_wire::ids::NameError;
 
-use crate::{endpoint::EndpointError, profile::ProfileError, schedule::ScheduleError};
+use crate::{endpoint::EndpointError, profile::ProfileError, schedule::ScheduleError, store::StoreError};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum StartError {
     /// Something the node is to do by itself has no good schedule.
     #[error("a schedule: {0}")]
     Schedule(#[from] ScheduleError),
+    /// What is kept cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Nothing could be listened on.
     #[error("cannot listen on {addr}: {reason}")]
     Listen {

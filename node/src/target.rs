@@ -85,6 +85,13 @@ impl Target {
         }
     }
 
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Name { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn swarm(&self) -> Option<&str> {
         match &self.kind {
             Kind::Name { swarm, .. } => swarm.as_deref(),

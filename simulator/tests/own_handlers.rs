@@ -122,3 +122,61 @@ fn work_is_done_when_it_is_due() {
     assert_eq!(of("ahead", "cron"), [2_700, 6_300], "half an hour too early, as its clock is");
     assert!(of("right", "sunrise").is_empty(), "it was before midnight there");
 }
+
+/// Two halves talk while they are apart; a minute after they are together all keep the same, and whoever joins then too.
+#[test]
+fn what_was_said_apart_is_kept_by_all() {
+    talk_apart(40, 14);
+}
+
+#[test]
+#[ignore = "two hundred nodes; run by .ci/long"]
+fn what_two_hundred_said_apart_is_kept_by_all() {
+    talk_apart(200, 15);
+}
+
+fn talk_apart(count: usize, seed: u64) {
+    let outcome = Sim::builder().seed(seed).run(move |sim| async move {
+        let nodes = sim.nodes(count, |_, builder| builder).await?;
+        let knows_many = |node: &SimNode| node.node().is_ok_and(|node| node.peers().len() >= 8);
+        sim.eventually(Duration::from_secs(60), "all know others", || nodes.iter().all(knows_many)).await?;
+        let fault = sim.partition(&[&nodes[..count / 2], &nodes[count / 2..]]);
+        for round in 0..10_u32 {
+            for speaker in nodes.iter().step_by(count / 10) {
+                speaker.node()?.emit("round.ended", &round).await.expect("said");
+            }
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        fault.heal();
+        let began = sim.elapsed();
+        let seed = nodes[0].address().map(|addr| addr.to_string());
+        let late = move |builder: p2pnode::Builder| {
+            builder.bootstrap(seed.iter().filter_map(|addr| addr.parse().ok()).collect::<Vec<_>>())
+        };
+        let mut all = vec![sim.node("late", late).await?];
+        all.extend(nodes);
+        let mut lacking = Vec::new();
+        while sim.elapsed() - began < Duration::from_secs(60) {
+            lacking.clear();
+            for node in &all {
+                lacking.push(100 - kept(&node.node()?).await.len().min(100));
+            }
+            if lacking.iter().all(|lacking| *lacking == 0) {
+                println!("measured: {count} nodes keep the same {:?} after the healing", sim.elapsed() - began);
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok::<_, SimError>(Some(lacking))
+    });
+    let lacking = outcome.expect("a thread").expect("a simulation");
+    assert_eq!(lacking, None, "what each lacks after a minute");
+}
+
+/// What a node keeps.
+async fn kept(node: &p2pnode::Node) -> std::collections::BTreeSet<p2pnode::EventId> {
+    let query = p2pnode::store::EventQuery { limit: 10_000, ..Default::default() };
+    let events = node.history().expect("it keeps").events(query).await.expect("it reads");
+    events.into_iter().map(|kept| kept.event.id).collect()
+}

@@ -20,9 +20,11 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+mod control;
 mod netns;
 mod victim;
 
+pub use control::{Control, Reply, read, read_until};
 pub use netns::{Namespace, may_make_namespaces};
 pub use victim::{RECOVERY, Victim};
 
@@ -175,6 +177,36 @@ impl Home {
     /// If it does not start, or does not end within [`COMMAND_LIMIT`].
     pub fn run(&self, args: &[&str]) -> Output {
         run(self.command([&["--no-mdns"], args].concat()))
+    }
+
+    /// Runs the program to its end through the node that runs here.
+    ///
+    /// # Panics
+    /// As for [`Home::run`].
+    pub fn attached(&self, args: &[&str]) -> Output {
+        run(self.command([&["--daemon"], args].concat()))
+    }
+
+    /// The same through the node of a profile.
+    ///
+    /// # Panics
+    /// As for [`Home::run`].
+    pub fn attached_as(&self, profile: &str, args: &[&str]) -> Output {
+        run(self.command([&["--profile", profile, "--daemon"], args].concat()))
+    }
+
+    /// Starts `up --detach` with these arguments, `--no-mdns` and any free port.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub fn detached(&self, args: &[&str]) -> Background {
+        let port = free_port().to_string();
+        let up = self.run(&[&["--json", "up", "--detach", "--port", &port], args].concat()).exits(0);
+        let told: serde_json::Value = serde_json::from_str(&up.stdout).unwrap_or_else(|error| panic!("{error}: {up}"));
+        let text = |name: &str| told["data"][name].as_str().unwrap_or_else(|| panic!("no {name}: {up}")).to_owned();
+        let pid = told["data"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let pid = pid.unwrap_or_else(|| panic!("no pid: {up}"));
+        Background { pid, name: text("name"), id: text("peer_id"), control: Control::new(text("control")) }
     }
 
     /// Starts `up` with these arguments, `--no-mdns`, and any free port unless the arguments say which.
@@ -418,6 +450,46 @@ impl Node {
             Some(Ok(status)) => status.code(),
             other => panic!("the node did not end within {limit:?} ({other:?}):\n{}", self.said()),
         }
+    }
+}
+
+/// A node in the background; dropped, it is killed.
+#[derive(Debug)]
+pub struct Background {
+    /// Its process.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Its control socket.
+    pub control: Control,
+}
+
+impl Background {
+    /// What it tells of itself.
+    #[track_caller]
+    pub fn status(&self) -> serde_json::Value {
+        self.control.get("/v1/status").json()["data"].take()
+    }
+
+    /// Waits until no command of a client runs but the one that asks.
+    #[track_caller]
+    pub fn is_idle(&self) {
+        let idle = until(SOON, || (self.status()["load"]["commands"] == 1).then_some(()));
+        assert!(idle.is_some(), "commands still run: {}", self.status());
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&self) {
+        let pid = i32::try_from(self.pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
+        let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.kill9();
     }
 }
 

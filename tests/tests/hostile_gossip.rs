@@ -198,6 +198,30 @@ async fn lies_are_neither_shown_nor_passed_on() {
     assert_eq!(scene.told("is.genuine"), (1, 1), "a repeated one is told once");
 }
 
+/// A member that puts another event in a place it has used is named by whoever notices, and then by all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_history_is_named_by_all() {
+    let scene = Scene::new().await;
+    let mut events = scene.honest.events();
+    let mut author = Author::new();
+    let (first, mut second) = (author.sealed("is.first").into_raw(), author.event("is.second"));
+    Attacker::connect(scene.port).await.publish(first).await;
+    let shown = tokio::task::block_in_place(|| until(SOON, || (scene.told("is.first") == (1, 1)).then_some(())));
+    assert!(shown.is_some(), "{:?}", scene.told("is.first"));
+    second.seq = 0;
+    Attacker::connect(scene.port).await.publish(second.seal(&author.key).into_raw()).await;
+    let named = async {
+        loop {
+            if let Some(p2pnode::NodeEvent::FeedForked { author, .. }) = events.next().await {
+                return author.id;
+            }
+        }
+    };
+    let named = tokio::time::timeout(4 * SOON, named).await.expect("it is named by one that did not hear the second");
+    assert_eq!(p2pnode_behaviours::key_of(&named), Some(PeerKey(author.key.verifying_key().to_bytes())));
+    assert_eq!(scene.told("is.second"), (0, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "gossip forgets an event after ninety seconds; runs in .ci/long"]
 async fn an_old_event_is_not_told_again() {

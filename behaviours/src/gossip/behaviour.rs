@@ -295,7 +295,7 @@ impl Behaviour {
             self.settle(&id, &source, Verdict::Ignore);
             return;
         };
-        match self.state.check(swarm, source, data, Instant::now()) {
+        match self.state.check(swarm, source, data.clone(), Instant::now()) {
             Ok(accepted) => self.accepted(source, accepted),
             Err(Refused::Known) if self.state.is_to_pass_on(&id) => {
                 self.settle(&id, &source, Verdict::Accept);
@@ -304,7 +304,8 @@ impl Behaviour {
                 self.settle(&id, &source, why.verdict());
                 if why != Refused::Known {
                     tracing::debug!(%source, %why, "an event is not delivered");
-                    self.events.push_back(Event::Refused { swarm, source, why });
+                    let raw = (why == Refused::Replay).then_some(data);
+                    self.events.push_back(Event::Refused { swarm, source, why, raw });
                 }
             }
         }

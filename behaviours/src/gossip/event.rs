@@ -46,6 +46,9 @@ pub enum Event {
         source: PeerId,
         /// Why.
         why: Refused,
+        /// Of [`Refused::Replay`]: the bytes, whose signature was not looked at. Who keeps the events of the feed can tell
+        /// whether it is the old one again, or another one in its place.
+        raw: Option<Bytes>,
     },
     /// A neighbour was too slow: it has missed events, and must catch up otherwise.
     Lost {

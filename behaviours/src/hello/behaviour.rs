@@ -2,34 +2,23 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
-use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId, ProtocolSupport};
+use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use p2pnode_wire::{
     hello::{Hello, HelloReply},
     ids::{SwarmId, SwarmName},
 };
 
-use super::{
-    Config, Event,
-    protocol::{Greeting, PROTOCOL},
-    state::State,
-};
+use super::{Config, Event, protocol::Greeting, state::State};
 use crate::{Clock, exchange::Codec};
-
-/// A peer that has not answered by then is treated as one that does not speak hello.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Hellos under way per connection: one of ours, one of theirs, and one that overtakes.
-const STREAMS: usize = 4;
 
 type Inner = request_response::Behaviour<Codec<Greeting>>;
 
@@ -52,11 +41,14 @@ impl fmt::Debug for Behaviour {
 impl Behaviour {
     /// A behaviour of the node `own`, in no swarm yet and without a card.
     pub fn new(config: Config, own: PeerId) -> Self {
-        let settings =
-            request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS);
-        let inner = Inner::new([(StreamProtocol::new(PROTOCOL), ProtocolSupport::Full)], settings);
         let state = State::new(config, own);
-        Self { inner, state, clock: Clock::default(), nonces: HashMap::new(), events: VecDeque::new() }
+        Self {
+            inner: Codec::behaviour(),
+            state,
+            clock: Clock::default(),
+            nonces: HashMap::new(),
+            events: VecDeque::new(),
+        }
     }
 
     /// Judges by this clock whether cards of others have expired. Default: the system's.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use p2pnode_wire::{
     hello::{HELLO_MAX, HELLO_REPLY_MAX, Hello, HelloReply},
@@ -6,13 +8,16 @@ use p2pnode_wire::{
 
 use crate::exchange::Exchange;
 
-pub(super) const PROTOCOL: &str = protocol::HELLO;
-
 pub struct Greeting;
 
 impl Exchange for Greeting {
     type Request = Hello;
     type Response = HelloReply;
+    const PROTOCOL: &'static str = protocol::HELLO;
+    /// A peer that has not answered by then is treated as one that does not speak hello.
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    /// One of ours, one of theirs, and one that overtakes.
+    const STREAMS: usize = 4;
     const MAX_REQUEST: usize = HELLO_MAX;
     const MAX_RESPONSE: usize = HELLO_REPLY_MAX;
 

@@ -2,18 +2,14 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
-use libp2p_request_response::{
-    self as request_response, OutboundFailure, OutboundRequestId, ProtocolSupport, ResponseChannel,
-};
+use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId, ResponseChannel};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
@@ -21,14 +17,8 @@ use p2pnode_wire::{
 };
 use tokio::sync::oneshot;
 
-use super::protocol::{Delivery, Letter, PROTOCOL};
+use super::protocol::{Delivery, Letter};
 use crate::{exchange::Codec, peer::key_of};
-
-/// From the first byte to the acknowledgement.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Deliveries under way per connection.
-const STREAMS: usize = 16;
 
 /// Why a message was not acknowledged.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -91,10 +81,7 @@ impl fmt::Debug for Behaviour {
 impl Behaviour {
     /// Mail of the node `own`.
     pub fn new(own: PeerId) -> Self {
-        let settings =
-            request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS);
-        let inner = Inner::new([(StreamProtocol::new(PROTOCOL), ProtocolSupport::Full)], settings);
-        Self { inner, own, waiting: HashMap::new(), events: VecDeque::new() }
+        Self { inner: Codec::behaviour(), own, waiting: HashMap::new(), events: VecDeque::new() }
     }
 
     /// Delivers a sealed message, dialling the peer if need be; `done` hears how it ended.

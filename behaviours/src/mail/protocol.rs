@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use p2pnode_wire::{
     limits,
@@ -6,8 +8,6 @@ use p2pnode_wire::{
 };
 
 use crate::exchange::Exchange;
-
-pub(super) const PROTOCOL: &str = protocol::MAIL;
 
 /// An acknowledgement or an error with its message.
 const REPLY_MAX: usize = 8 * 1024;
@@ -25,6 +25,9 @@ pub struct Delivery;
 impl Exchange for Delivery {
     type Request = Letter;
     type Response = MailReply;
+    const PROTOCOL: &'static str = protocol::MAIL;
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    const STREAMS: usize = 16;
     const MAX_REQUEST: usize = limits::MAIL_MAX;
     const MAX_RESPONSE: usize = REPLY_MAX;
 

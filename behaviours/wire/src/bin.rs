@@ -1,13 +1,21 @@
-//! `Bytes` as MessagePack `bin`.
+//! `Bytes` as MessagePack `bin`: for `#[serde(with = "p2pnode_wire::bin")]`.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serializer};
 
-pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+/// Reads.
+///
+/// # Errors
+/// The deserializer's.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
     serde_bytes::ByteBuf::deserialize(deserializer).map(|buf| Bytes::from(buf.into_vec()))
 }
 

@@ -5,7 +5,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
-mod bin;
+pub mod bin;
 pub mod card;
 pub mod error;
 pub mod escape;
@@ -21,6 +21,7 @@ pub mod protocol;
 pub mod rpc;
 pub mod sign;
 pub mod subject;
+pub mod sync;
 pub mod talk;
 pub mod value;
 

@@ -51,4 +51,10 @@ bounds! {
     EVENT_MAX: usize = 64 * 1024;
     /// A signed value in the DHT.
     VALUE_MAX: usize = 4 * 1024;
+    /// Feeds in one answer of the catch-up.
+    SYNC_FEEDS: usize = 512;
+    /// Events in one answer of the catch-up.
+    SYNC_EVENTS: usize = 512;
+    /// Their bytes; a single larger event still fits.
+    SYNC_BYTES: usize = 512 * 1024;
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ErrorCode, RpcError},
-    ids::{ConversationId, MailId, PeerKey, SwarmId},
+    ids::{ConversationId, EventId, MailId, PeerKey, SwarmId},
     limits,
     msgpack::{self, DecodeError},
     sign::{Domain, SignError, Signed},
@@ -28,6 +28,41 @@ pub mod kind {
     pub const LEAVE: &str = "leave";
     /// A text from one to another.
     pub const MESSAGE: &str = "message";
+    /// What became of a message: [`Receipt`](super::Receipt).
+    pub const RECEIPT: &str = "receipt";
+}
+
+/// The `meta` of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailMeta {
+    /// What its author is called, for those who do not have its card. A label, not a proof.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its author waits for the answer as long as it runs, and no longer: nobody keeps this message for later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
+}
+
+impl MailMeta {
+    /// MessagePack.
+    pub fn encode(&self) -> Bytes {
+        msgpack::encode(self).into()
+    }
+
+    /// Reads; empty if it is something else.
+    pub fn decode(meta: &[u8]) -> Self {
+        msgpack::decode(meta).unwrap_or_default()
+    }
+}
+
+/// The only part of a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// A program has it, or it was shown.
+    Delivered,
+    /// It was read.
+    Read,
 }
 
 /// Nodes a message may have passed.
@@ -211,11 +246,26 @@ impl Mail {
         Signed::seal(Domain::Mail, key, &msgpack::encode(&wire))
     }
 
+    /// Reads without verifying: what was verified before.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn peek(raw: Bytes) -> Result<(Self, Signed), MailError> {
+        let (wire, signed) = Self::envelope(raw)?;
+        wire.into_mail().map(|mail| (mail, signed))
+    }
+
     /// Reads and verifies.
     ///
     /// # Errors
     /// [`MailError`].
     pub fn open(raw: Bytes) -> Result<(Self, Signed), MailError> {
+        let (wire, signed) = Self::envelope(raw)?;
+        signed.verify(Domain::Mail, &wire.from)?;
+        wire.into_mail().map(|mail| (mail, signed))
+    }
+
+    fn envelope(raw: Bytes) -> Result<(MailWire, Signed), MailError> {
         if raw.len() > limits::MAIL_MAX {
             return Err(MailError::TooLarge(raw.len()));
         }
@@ -224,13 +274,19 @@ impl Mail {
         if wire.v != 1 || wire.kind.is_empty() || wire.kind.len() > KIND_MAX || wire.via.len() > VIA_MAX {
             return Err(MailError::Invalid("another version, or a kind or route that is too long"));
         }
-        signed.verify(Domain::Mail, &wire.from)?;
+        Ok((wire, signed))
+    }
+}
+
+impl MailWire {
+    fn into_mail(self) -> Result<Mail, MailError> {
+        let wire = self;
         let parts: Vec<PartWire> = msgpack::decode(&wire.parts)?;
         if parts.len() > PARTS_MAX {
             return Err(MailError::Invalid("too many parts"));
         }
         let parts = parts.into_iter().map(Part::try_from).collect::<Result<_, _>>()?;
-        let mail = Self {
+        Ok(Mail {
             v: wire.v,
             id: wire.id,
             swarm: wire.swarm,
@@ -246,8 +302,7 @@ impl Mail {
             trace: wire.trace,
             meta: wire.meta,
             parts,
-        };
-        Ok((mail, signed))
+        })
     }
 }
 
@@ -258,6 +313,9 @@ pub struct MailAck {
     pub id: MailId,
     /// Whether it will survive a crash of the receiver.
     pub stored: bool,
+    /// SHA-256 of the message as it came: who has it right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<EventId>,
 }
 
 /// The answer to a delivery.

@@ -8,5 +8,7 @@ pub const RPC: &str = "/p2pnode/rpc/1";
 pub const RPC_MUX: &str = "/p2pnode/rpc-mux/1";
 /// Direct messages.
 pub const MAIL: &str = "/p2pnode/mail/1";
+/// Catching up with what a swarm has said.
+pub const SYNC: &str = "/p2pnode/sync/1";
 /// Kademlia.
 pub const KAD: &str = "/p2pnode/kad/1";

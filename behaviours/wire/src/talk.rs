@@ -93,6 +93,9 @@ pub struct Meta {
     /// Its name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// Its author lives for one command: for those who are there, not for a history.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 impl Meta {

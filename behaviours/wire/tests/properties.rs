@@ -362,7 +362,7 @@ fn hellos_come_back_and_lists_are_short() {
 
 #[test]
 fn mail_replies_come_back() {
-    let ack = MailReply::Ack(MailAck { id: mail().id, stored: false });
+    let ack = MailReply::Ack(MailAck { id: mail().id, stored: false, hash: None });
     assert_eq!(MailReply::decode(&ack.encode()), Ok(ack));
     let mut error = RpcError::new(ErrorCode::Overloaded, "later");
     error.retry_after = Some(Duration::from_millis(100));

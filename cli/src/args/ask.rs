@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
-use super::value::{count, duration};
+use super::{
+    given::{self, Given},
+    value::{count, duration},
+};
 
 /// Ask a swarm, or one peer; acks and replies stream in
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(
     override_usage = "p2pnode ask [OPTIONS] [SWARM] TEXT",
     after_help = "\
@@ -26,38 +31,56 @@ pub(crate) struct Ask {
     /// Swarm to ask, if given, and the question.
     // Not two fields with `allow_missing_positional`: clap then refuses `ask garden --json "hi"`.
     #[arg(value_name = "TEXT", required = true, num_args = 1..=2, hide = true)]
+    #[serde(skip)]
     words: Vec<String>,
+
+    /// The question, once it was read: what `-` stood for.
+    #[arg(skip)]
+    pub(crate) text: String,
 
     /// Ask these alone, by direct message: name, cap:X, role:X, id (repeatable)
     #[arg(long, value_name = "TARGET")]
+    #[serde(default)]
     pub(crate) to: Vec<String>,
 
     /// Add context: KEY=VALUE, KEY=@FILE or @FILE (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) context: Vec<String>,
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    #[serde(skip)]
+    pub(crate) context_words: Vec<String>,
+
+    /// The context, once it was read.
+    #[arg(skip)]
+    #[serde(default, with = "given::named")]
+    pub(crate) context: Vec<(String, Given)>,
 
     /// End with the first reply
     #[arg(long, conflicts_with = "replies")]
+    #[serde(default)]
     pub(crate) first: bool,
 
     /// End with this many replies; fewer is exit 9
     #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) replies: Option<u32>,
 
     /// Wait for all, but exit 9 if fewer than this many replied
     #[arg(long, value_name = "N", value_parser = count, conflicts_with = "replies")]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) quorum: Option<u32>,
 
     /// How long to wait for the first ack [default: 2s, with --bootstrap 10s]
     #[arg(long, value_name = "DUR", value_parser = duration)]
+    #[serde(default, with = "given::span::maybe")]
     pub(crate) wait_first: Option<Duration>,
 
     /// How long to stay for others after the last wanted reply [default: 250ms]
     #[arg(long, value_name = "DUR", value_parser = duration)]
+    #[serde(default, with = "given::span::maybe")]
     pub(crate) linger: Option<Duration>,
 
     /// Print only the bodies of the replies
     #[arg(long)]
+    #[serde(default)]
     pub(crate) raw: bool,
 }
 
@@ -67,9 +90,9 @@ impl Ask {
         self.words.split_last().and_then(|(_, before)| before.first()).map(String::as_str)
     }
 
-    /// The question, or `-`.
-    pub(crate) fn text(&self) -> &str {
-        self.words.last().map_or("", String::as_str)
+    /// The word that is the question or names it; none where the question came as it is.
+    pub(crate) fn word(&self) -> Option<&str> {
+        self.words.last().map(String::as_str)
     }
 
     /// Replies that are needed for success.

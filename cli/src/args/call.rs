@@ -3,8 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
-use super::value::{count, duration, pair};
+use super::{
+    given::{self, Given},
+    value::{count, duration},
+};
 
 /// How stdin is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,7 +22,8 @@ pub(crate) enum Stdin {
 }
 
 /// Which peer is taken where several match.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Pick {
     /// The nearest by round-trip time.
     #[default]
@@ -28,7 +33,8 @@ pub(crate) enum Pick {
 }
 
 /// Call an endpoint of a peer and print its result
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
@@ -50,37 +56,46 @@ pub(crate) struct Call {
 
     /// What to call
     #[arg(value_name = "ENDPOINT", required_unless_present = "list")]
+    #[serde(default)]
     pub(crate) endpoint: Option<String>,
 
     /// Arguments by position
     #[arg(value_name = "ARG")]
-    pub(crate) args: Vec<String>,
+    #[serde(default)]
+    pub(crate) args: Vec<Given>,
 
     /// Argument by name (repeatable)
-    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) named: Vec<(String, String)>,
+    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = given::pair)]
+    #[serde(default, rename = "kwargs", with = "given::named")]
+    pub(crate) named: Vec<(String, Given)>,
 
     /// Read more arguments from stdin
     #[arg(long, value_name = "HOW", value_enum)]
+    #[serde(skip)]
     pub(crate) stdin: Option<Stdin>,
 
     /// List what the peer offers
     #[arg(long, conflicts_with_all = ["endpoint", "args", "named", "stdin", "out", "repeat"])]
+    #[serde(default)]
     pub(crate) list: bool,
 
     /// Write the result to a file; `-` is stdout, byte for byte
     #[arg(long, value_name = "FILE", conflicts_with = "repeat")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<PathBuf>,
 
     /// Which peer to take if several match
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    #[serde(default)]
     pub(crate) pick: Pick,
 
     /// Call this many times
     #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) repeat: Option<u32>,
 
     /// Pause between repeated calls [default: 1s]
     #[arg(long, value_name = "DUR", value_parser = duration, requires = "repeat")]
+    #[serde(default, with = "given::span::maybe")]
     pub(crate) interval: Option<Duration>,
 }

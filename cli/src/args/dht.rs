@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+
+use super::given::Given;
 
 /// Read and write the distributed hash table
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(transparent)]
 #[command(after_help = "\
 Examples:
   p2pnode dht put motd \"meeting at ten\"
@@ -17,17 +21,15 @@ pub(crate) struct Dht {
 }
 
 /// What to do with the table.
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Verb {
-    /// Store a small value, signed by a profile's identity, and print the key to read it with
+    /// Store a small value, signed by the identity of the profile, and print the key to read it with
     Put {
         /// Name of the value
         name: String,
         /// The value; `@FILE` takes the bytes of a file, `-` those of stdin
-        value: String,
-        /// Sign it with the identity of this profile
-        #[arg(long, value_name = "NAME", default_value = "default")]
-        profile: String,
+        value: Given,
     },
     /// Read a value
     Get {
@@ -36,6 +38,7 @@ pub(crate) enum Verb {
         key: String,
         /// Write the bytes to a file; `-` is stdout, byte for byte
         #[arg(long, value_name = "FILE")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         out: Option<PathBuf>,
     },
     /// List who has announced something: swarm:NAME, cap:NAME or name:NAME

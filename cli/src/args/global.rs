@@ -18,6 +18,18 @@ pub(crate) enum Color {
     Never,
 }
 
+/// Which node a talking command uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// A running one that fits, else one of its own.
+    #[default]
+    Auto,
+    /// A running one.
+    Daemon,
+    /// One of its own.
+    Ephemeral,
+}
+
 /// Global options, accepted before and after the verb.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
@@ -27,6 +39,37 @@ pub(crate) struct Global {
     /// Environment: P2PNODE_SWARM. Without it, what is visible on this host, then on the local network, is used.
     #[arg(short, long, global = true, value_name = "NAME", env = "P2PNODE_SWARM", hide_env = true)]
     pub(crate) swarm: Option<String>,
+
+    /// Profile: identity, data and control socket of one node on this host
+    ///
+    /// `up` takes the one called like --name without it, else `default`, else the next free one; other commands look for
+    /// a running node of `default`, then for the only one there is. Environment: P2PNODE_PROFILE.
+    #[arg(short = 'P', long, global = true, value_name = "NAME", env = "P2PNODE_PROFILE", hide_env = true)]
+    pub(crate) profile: Option<String>,
+
+    /// Talk through the running node, or not at all
+    ///
+    /// Without it and --ephemeral a running node is used if it is in the swarm and does not itself serve what is asked
+    /// for. Environment: P2PNODE_MODE=auto|daemon|ephemeral.
+    #[arg(long, global = true, conflicts_with = "ephemeral", hide_short_help = true)]
+    pub(crate) daemon: bool,
+
+    /// Talk through a node of the command's own, even where one runs
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(crate) ephemeral: bool,
+
+    /// The same as an environment variable
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        env = "P2PNODE_MODE",
+        hide_env = true
+    )]
+    pub(crate) mode: Mode,
 
     /// Limit for the whole command: 500ms, 10s, 2m; 0 = none
     ///
@@ -42,11 +85,11 @@ pub(crate) struct Global {
     pub(crate) bootstrap: Vec<String>,
 
     /// Do not look for nodes by multicast on the local network
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) no_mdns: bool,
 
     /// Do not look for nodes on this host by its registry folder
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) no_local: bool,
 
     /// Keep identity, data and registry in this one folder
@@ -89,6 +132,15 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Which node to use.
+    pub(crate) fn mode(&self) -> Mode {
+        match (self.daemon, self.ephemeral) {
+            (true, _) => Mode::Daemon,
+            (_, true) => Mode::Ephemeral,
+            _ => self.mode,
+        }
+    }
+
     /// The limit for the whole command, if there is one (`0` means none).
     pub(crate) fn limit(&self, default: Option<Duration>) -> Option<Duration> {
         self.timeout.or(default).filter(|limit| !limit.is_zero())

@@ -11,11 +11,11 @@ use super::Cli;
 
 /// Every verb stands in exactly one group; a test holds this list against clap's.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["up", "serve", "wait"]),
-    ("Swarm", &["swarms", "members"]),
-    ("Look", &["peers", "peer", "find", "ping"]),
-    ("Talk", &["ask", "call", "broadcast", "emit", "subscribe"]),
-    ("Observe", &["watch", "dht"]),
+    ("Run", &["up", "down", "status", "logs", "serve", "schedule", "wait"]),
+    ("Swarm", &["swarms", "members", "mute", "unmute"]),
+    ("Look", &["peers", "peer", "find", "ping", "artifact", "card"]),
+    ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
+    ("Observe", &["watch", "conv", "history", "dht"]),
     ("Tooling", &["id", "completions", "version"]),
 ];
 

@@ -14,20 +14,6 @@ pub(crate) struct Id {
     /// What to do.
     #[command(subcommand)]
     pub(crate) verb: Verb,
-
-    /// Which profile
-    ///
-    /// Environment: P2PNODE_PROFILE.
-    #[arg(
-        short = 'P',
-        long,
-        global = true,
-        value_name = "NAME",
-        default_value = "default",
-        env = "P2PNODE_PROFILE",
-        hide_env = true
-    )]
-    pub(crate) profile: String,
 }
 
 /// What to do with the identity.

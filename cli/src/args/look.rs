@@ -3,11 +3,28 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
-use super::value::{count, duration};
+use super::{
+    given,
+    value::{count, duration},
+};
+
+/// How long `swarms` looks around, and how many `find` lists.
+pub(crate) const SCAN: Duration = Duration::from_millis(1_500);
+const LIMIT: u32 = 20;
+
+fn scan() -> Duration {
+    SCAN
+}
+
+fn limit() -> u32 {
+    LIMIT
+}
 
 /// Order of a list of peers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Sort {
     /// By name.
     #[default]
@@ -19,7 +36,8 @@ pub(crate) enum Sort {
 }
 
 /// Filters and shape shared by the lists of peers.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Listing {
     /// Only peers with this capability (repeatable: with all of them)
     #[arg(long, value_name = "NAME")]
@@ -55,7 +73,8 @@ pub(crate) struct Listing {
 }
 
 /// List the peers that can be seen from here
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(transparent)]
 #[command(after_help = "\
 Examples:
   p2pnode peers
@@ -67,7 +86,8 @@ pub(crate) struct Peers {
 }
 
 /// Show everything known of one peer
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode peer reviewer
@@ -79,14 +99,16 @@ pub(crate) struct Peer {
 }
 
 /// List the peers of one swarm
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(from = "Listing", into = "Listing")]
 #[command(after_help = "\
 Examples:
   p2pnode members garden
   p2pnode members garden --online --json")]
 pub(crate) struct Members {
     /// Which swarm
-    #[arg(value_name = "SWARM")]
+    // With the name of the field as its id it would hide the option of all verbs.
+    #[arg(id = "members_swarm", value_name = "SWARM")]
     pub(crate) swarm: Option<String>,
 
     /// Filters and shape.
@@ -94,8 +116,22 @@ pub(crate) struct Members {
     pub(crate) listing: Listing,
 }
 
+/// Over the control socket the swarm is an option of all verbs.
+impl From<Listing> for Members {
+    fn from(listing: Listing) -> Self {
+        Self { swarm: None, listing }
+    }
+}
+
+impl From<Members> for Listing {
+    fn from(members: Members) -> Self {
+        members.listing
+    }
+}
+
 /// List the swarms that can be seen from here
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode swarms
@@ -103,11 +139,13 @@ Examples:
 pub(crate) struct Swarms {
     /// How long to look around
     #[arg(long, value_name = "DUR", value_parser = duration, default_value = "1.5s")]
+    #[serde(default = "scan", with = "given::span")]
     pub(crate) scan: Duration,
 }
 
 /// Find nodes through the directory, also those that are no neighbours
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode find --cap code-review --swarm garden
@@ -117,25 +155,31 @@ Exit 5 if nobody fits.")]
 pub(crate) struct Find {
     /// Words to look for in names, descriptions and capabilities
     #[arg(value_name = "WORDS")]
+    #[serde(default)]
     pub(crate) text: Option<String>,
 
     /// Only nodes with this capability
     #[arg(long, value_name = "NAME")]
+    #[serde(default)]
     pub(crate) cap: Option<String>,
 
     /// Only nodes with this name
     #[arg(long)]
+    #[serde(default)]
     pub(crate) name: Option<String>,
 
     /// Only nodes with this role
     #[arg(long)]
+    #[serde(default)]
     pub(crate) role: Option<String>,
 
     /// At most this many
-    #[arg(long, value_name = "N", value_parser = count, default_value = "20")]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = LIMIT)]
+    #[serde(default = "limit", deserialize_with = "given::count")]
     pub(crate) limit: u32,
 
     /// Keep all columns and do not shorten, however narrow the terminal is
     #[arg(long)]
+    #[serde(default)]
     pub(crate) wide: bool,
 }

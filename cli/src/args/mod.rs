@@ -1,14 +1,20 @@
 //! The command line: one struct per verb, global options, help.
 
+pub(crate) mod artifact;
 pub(crate) mod ask;
 pub(crate) mod call;
+pub(crate) mod daemon;
 pub(crate) mod dht;
 mod explain;
+pub(crate) mod given;
 pub(crate) mod global;
 mod help;
+pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod look;
+pub(crate) mod mail;
 pub(crate) mod reach;
+pub(crate) mod schedule;
 pub(crate) mod talk;
 pub(crate) mod up;
 pub(crate) mod value;
@@ -38,6 +44,12 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Start a node here and serve until Ctrl-C
     Up(Box<up::Up>),
+    /// Leave and stop the node that runs in the background
+    Down(daemon::Down),
+    /// Show the running node on one screen
+    Status(daemon::Status),
+    /// Print the log of the node that runs in the background
+    Logs(daemon::Logs),
     /// Wait until something is there
     Wait(reach::Wait),
     /// List the swarms that can be seen from here
@@ -49,6 +61,10 @@ pub(crate) enum Verb {
     Peer(look::Peer),
     /// Find nodes through the directory, also those that are no neighbours
     Find(look::Find),
+    /// List, fetch and keep documents that nodes serve
+    Artifact(artifact::Artifact),
+    /// Show and set the agent card that nodes serve
+    Card(artifact::Card),
     /// Measure the round trip to a peer and show the path
     Ping(reach::Ping),
     /// Ask a swarm, or one peer; acks and replies stream in
@@ -59,10 +75,28 @@ pub(crate) enum Verb {
     Emit(talk::Emit),
     /// Print what is emitted, as it comes
     Subscribe(talk::Subscribe),
+    /// Write to a peer, there or not; it is tried until it has the message
+    Send(mail::Send),
+    /// Answer a message of the inbox
+    Reply(mail::Reply),
+    /// Read the messages that came, and keep order among them
+    Inbox(mail::Inbox),
+    /// Look after the messages of this node that are on their way
+    Outbox(mail::Outbox),
+    /// Read conversations: what was said, by whom, in order
+    Conv(history::Conv),
+    /// Search what was said in swarms and written to this node
+    History(history::History),
+    /// Run no programs for what a peer says
+    Mute(talk::Mute),
+    /// Run programs for a peer again
+    Unmute(talk::Mute),
     /// Call an endpoint of a peer and print its result
     Call(call::Call),
     /// Make a program callable in a swarm
     Serve(Box<talk::Serve>),
+    /// Let the running node act by itself: every so often, by a cron expression, with the sun
+    Schedule(schedule::Schedule),
     /// Watch a swarm: joins, leaves, questions, answers
     Watch(talk::Watch),
     /// Read and write the distributed hash table
@@ -79,23 +113,70 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// Whether it is about what the node that runs here has or does itself: its own node would have nothing.
+    pub(crate) fn is_about_itself(&self) -> bool {
+        matches!(self, Self::Conv(_) | Self::History(_)) || self.needs_running()
+    }
+
+    /// Whether nothing but a node that runs can do it.
+    pub(crate) fn needs_running(&self) -> bool {
+        match self {
+            Self::Status(_) | Self::Mute(_) | Self::Unmute(_) => true,
+            Self::Schedule(args) => args.needs_node(),
+            Self::Artifact(args) => args.needs_node(),
+            Self::Subscribe(args) => args.mail,
+            Self::Conv(conv) => conv.is_endless(),
+            Self::History(history) => matches!(history.verb, history::HistoryVerb::Cleanup(_)),
+            _ => self.is_mail(),
+        }
+    }
+
+    fn is_mail(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::Reply(_) | Self::Inbox(_) | Self::Outbox(_))
+    }
+
+    /// The swarm among the words of the verb.
+    pub(crate) fn swarm(&self) -> Option<&str> {
+        match self {
+            Self::Ask(args) => args.swarm(),
+            Self::Members(args) => args.swarm.as_deref(),
+            Self::Broadcast(args) => Some(args.broadcast_swarm.as_str()),
+            Self::Watch(args) => args.watch_swarm.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The word typed, which is also `kind` in JSON.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Up(_) => "up",
+            Self::Down(_) => "down",
+            Self::Status(_) => "status",
+            Self::Logs(_) => "logs",
             Self::Wait(_) => "wait",
             Self::Swarms(_) => "swarms",
             Self::Members(_) => "members",
             Self::Peers(_) => "peers",
             Self::Peer(_) => "peer",
             Self::Find(_) => "find",
+            Self::Artifact(_) => "artifact",
+            Self::Card(_) => "card",
             Self::Ping(_) => "ping",
             Self::Ask(_) => "ask",
             Self::Broadcast(_) => "broadcast",
             Self::Emit(_) => "emit",
             Self::Subscribe(_) => "subscribe",
+            Self::Mute(_) => "mute",
+            Self::Unmute(_) => "unmute",
             Self::Call(_) => "call",
             Self::Serve(_) => "serve",
+            Self::Send(_) => "send",
+            Self::Reply(_) => "reply",
+            Self::Inbox(_) => "inbox",
+            Self::Outbox(_) => "outbox",
+            Self::Conv(_) => "conv",
+            Self::History(_) => "history",
+            Self::Schedule(_) => "schedule",
             Self::Watch(_) => "watch",
             Self::Dht(_) => "dht",
             Self::Id(_) => "id",
@@ -150,7 +231,9 @@ fn read(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     let mut cli = Cli::from_arg_matches(matches)?;
     let typed = |matches: &ArgMatches| matches.value_source("timeout") == Some(ValueSource::CommandLine);
     let typed = typed(matches) || matches.subcommand().is_some_and(|(_, sub)| typed(sub));
-    let endless = matches!(cli.verb, Verb::Up(_) | Verb::Serve(_) | Verb::Watch(_) | Verb::Subscribe(_));
+    let endless =
+        matches!(cli.verb, Verb::Up(_) | Verb::Serve(_) | Verb::Watch(_) | Verb::Subscribe(_) | Verb::Logs(_));
+    let endless = endless || matches!(&cli.verb, Verb::Conv(conv) if conv.is_endless());
     if endless && !typed {
         cli.global.timeout = None;
     }

@@ -3,11 +3,23 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
-use super::value::{count, duration};
+use super::{
+    given,
+    value::{count, duration},
+};
+
+/// Between two pings.
+const PAUSE: Duration = Duration::from_secs(1);
+
+fn pause() -> Duration {
+    PAUSE
+}
 
 /// Measure the round trip to a peer and show the path
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode ping calculator
@@ -21,15 +33,18 @@ pub(crate) struct Ping {
 
     /// Send exactly this many
     #[arg(short, long, value_name = "N", value_parser = count)]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) count: Option<u32>,
 
     /// Pause between two of them
     #[arg(short, long, value_name = "DUR", value_parser = duration, default_value = "1s")]
+    #[serde(default = "pause", with = "given::span")]
     pub(crate) interval: Duration,
 }
 
 /// Wait until something is there
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode wait peers 3 --swarm garden --timeout 30s

@@ -3,11 +3,16 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
-use super::value::{count, duration, pair};
+use super::{
+    given::{self, Given},
+    value::{count, duration},
+};
 
 /// Call an endpoint of everybody in a swarm who serves it
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
@@ -23,35 +28,43 @@ Exits: 0 sent, 6 nobody of the swarm took it, 9 fewer than --replies."
 pub(crate) struct Broadcast {
     /// Swarm
     #[arg(value_name = "SWARM")]
+    #[serde(skip)]
     pub(crate) broadcast_swarm: String,
 
     /// Arguments by position, as for `call`; without --endpoint the question
     #[arg(value_name = "ARG")]
-    pub(crate) args: Vec<String>,
+    #[serde(default)]
+    pub(crate) args: Vec<Given>,
 
     /// Which endpoint; without it, the ask handlers
     #[arg(long, value_name = "NAME")]
+    #[serde(default)]
     pub(crate) endpoint: Option<String>,
 
     /// Argument by name (repeatable)
-    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) named: Vec<(String, String)>,
+    #[arg(short = 'k', long = "kwarg", value_name = "NAME=VALUE", value_parser = given::pair)]
+    #[serde(default, rename = "kwargs", with = "given::named")]
+    pub(crate) named: Vec<(String, Given)>,
 
     /// Stay for this many replies; fewer is exit 9
     #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) replies: Option<u32>,
 
     /// Stay for so long and print what is said [default: not at all; 30s with --replies]
     #[arg(long, value_name = "DUR", value_parser = duration)]
+    #[serde(default, with = "given::span::maybe")]
     pub(crate) wait: Option<Duration>,
 
     /// Print only the bodies of the replies
     #[arg(long)]
+    #[serde(default)]
     pub(crate) raw: bool,
 }
 
 /// Tell a swarm that something happened
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode emit document.uploaded '{\"name\":\"q.pdf\"}'
@@ -67,25 +80,64 @@ pub(crate) struct Emit {
 
     /// More about it
     #[arg(value_name = "DATA")]
-    pub(crate) data: Option<String>,
+    #[serde(default)]
+    pub(crate) data: Option<Given>,
 }
 
 /// Print what is emitted, as it comes
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode subscribe 'document.>'         all that begin so
   p2pnode subscribe 'document.*' --json  any one word
+  p2pnode subscribe 'document.>' --exec ./index.sh
+  p2pnode subscribe --mail --exec ./answer.sh
 
-Quote the pattern: shells read * and > themselves. Runs until Ctrl-C, --count or --timeout.")]
+Quote the pattern: shells read * and > themselves. Runs until Ctrl-C, --count or --timeout. A program that is run gets the \
+event as JSON on stdin and P2PNODE_* variables; four run at once, 64 events wait, what comes then is dropped and counted. \
+`p2pnode mute PEER` keeps a peer from starting any.")]
 pub(crate) struct Subscribe {
     /// Subjects: `*` stands for any one word, `>` at the end for one or more
-    #[arg(value_name = "PATTERN")]
-    pub(crate) pattern: String,
+    #[arg(value_name = "PATTERN", required_unless_present = "mail")]
+    #[serde(default)]
+    pub(crate) pattern: Option<String>,
+
+    /// Run this program for each; split by shell rules, no shell runs
+    #[arg(long, value_name = "CMD")]
+    #[serde(skip)]
+    pub(crate) exec: Option<String>,
+
+    /// The program and its arguments, once they were read.
+    #[arg(skip)]
+    #[serde(default, rename = "exec")]
+    pub(crate) argv: Vec<String>,
+
+    /// Also, or only, for messages that arrive in the inbox of the running node
+    #[arg(long, requires = "exec")]
+    #[serde(default)]
+    pub(crate) mail: bool,
 
     /// End after this many
     #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, deserialize_with = "given::maybe_count")]
     pub(crate) count: Option<u32>,
+}
+
+/// Whom to mute, or to hear again.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[command(after_help = "\
+Examples:
+  p2pnode mute chatterbox
+  p2pnode unmute 12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo
+
+What a muted peer says is heard and kept as before, but no program of `subscribe --exec` is run for it.")]
+pub(crate) struct Mute {
+    /// Who: name, id, cap:X, role:X; `mute` without it lists who is muted
+    #[arg(value_name = "PEER")]
+    #[serde(default)]
+    pub(crate) peer: Option<String>,
 }
 
 /// Make a program callable in a swarm
@@ -148,10 +200,6 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// Profile: identity and data of one node on this host
-    #[arg(short = 'P', long, value_name = "NAME", env = "P2PNODE_PROFILE", hide_env = true)]
-    pub(crate) profile: Option<String>,
-
     /// Listen on this port instead of 9999 or the first free one
     #[arg(long, value_name = "N")]
     pub(crate) port: Option<u16>,
@@ -162,7 +210,8 @@ pub(crate) struct Serve {
 }
 
 /// Watch a swarm: joins, leaves, questions, answers
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode watch garden
@@ -173,9 +222,16 @@ Runs until Ctrl-C or --timeout.")]
 pub(crate) struct Watch {
     /// Swarm; without it, all that can be seen
     #[arg(value_name = "SWARM")]
+    #[serde(skip)]
     pub(crate) watch_swarm: Option<String>,
 
     /// One line per event; as without it, until there is a full screen
     #[arg(long, hide = true)]
+    #[serde(skip)]
     pub(crate) plain: bool,
+
+    /// Only events of these kinds, in the words of `--json`; all without.
+    #[arg(skip)]
+    #[serde(default)]
+    pub(crate) kind: Vec<String>,
 }

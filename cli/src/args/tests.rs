@@ -1,6 +1,6 @@
 use clap::CommandFactory as _;
 
-use super::*;
+use super::{given::Given, *};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     std::iter::once("p2pnode").chain(line.iter().copied()).map(OsString::from).collect()
@@ -55,18 +55,26 @@ Usage: p2pnode [OPTIONS] VERB [ARGS]
 
 Run:
   up           Start a node here and serve until Ctrl-C
+  down         Leave and stop the node that runs in the background
+  status       Show the running node on one screen
+  logs         Print the log of the node that runs in the background
   serve        Make a program callable in a swarm
+  schedule     Let the running node act by itself: every so often, by a cron expression, with the sun
   wait         Wait until something is there
 
 Swarm:
   swarms       List the swarms that can be seen from here
   members      List the peers of one swarm
+  mute         Run no programs for what a peer says
+  unmute       Run programs for a peer again
 
 Look:
   peers        List the peers that can be seen from here
   peer         Show everything known of one peer
   find         Find nodes through the directory, also those that are no neighbours
   ping         Measure the round trip to a peer and show the path
+  artifact     List, fetch and keep documents that nodes serve
+  card         Show and set the agent card that nodes serve
 
 Talk:
   ask          Ask a swarm, or one peer; acks and replies stream in
@@ -74,9 +82,15 @@ Talk:
   broadcast    Call an endpoint of everybody in a swarm who serves it
   emit         Tell a swarm that something happened
   subscribe    Print what is emitted, as it comes
+  send         Write to a peer, there or not; it is tried until it has the message
+  reply        Answer a message of the inbox
+  inbox        Read the messages that came, and keep order among them
+  outbox       Look after the messages of this node that are on their way
 
 Observe:
   watch        Watch a swarm: joins, leaves, questions, answers
+  conv         Read conversations: what was said, by whom, in order
+  history      Search what was said in swarms and written to this node
   dht          Read and write the distributed hash table
 
 Tooling:
@@ -103,9 +117,18 @@ fn example(line: &str, verb: &str) -> bool {
 
 #[test]
 fn short_help_fits_a_screen_and_long_help_names_the_variables() {
-    assert!(shown(&["-h"]).lines().count() <= 54, "{}", shown(&["-h"]));
+    assert!(shown(&["-h"]).lines().count() <= 66, "{}", shown(&["-h"]));
     let long = shown(&["--help"]);
-    for name in ["P2PNODE_SWARM", "P2PNODE_TIMEOUT", "P2PNODE_JSON", "P2PNODE_HOME", "P2PNODE_LOG", "P2PNODE_COLOR"] {
+    for name in [
+        "P2PNODE_SWARM",
+        "P2PNODE_TIMEOUT",
+        "P2PNODE_JSON",
+        "P2PNODE_HOME",
+        "P2PNODE_LOG",
+        "P2PNODE_COLOR",
+        "P2PNODE_PROFILE",
+        "P2PNODE_MODE",
+    ] {
         assert!(long.contains(name), "{name}");
     }
     for verb in [
@@ -125,6 +148,15 @@ fn short_help_fits_a_screen_and_long_help_names_the_variables() {
         "subscribe",
         "serve",
         "watch",
+        "send",
+        "reply",
+        "inbox",
+        "outbox",
+        "conv",
+        "history",
+        "down",
+        "status",
+        "logs",
     ] {
         assert!(
             shown(&[verb, "-h"]).lines().filter(|line| example(line, verb)).count() >= 2,
@@ -143,7 +175,7 @@ fn no_arguments_is_the_help_as_an_error() {
 #[test]
 fn ask_with_and_without_swarm() {
     let ask = |line: &[&str]| match run(line).verb {
-        Verb::Ask(ask) => (ask.swarm().map(str::to_owned), ask.text().to_owned()),
+        Verb::Ask(ask) => (ask.swarm().map(str::to_owned), ask.word().unwrap_or_default().to_owned()),
         other => panic!("{other:?}"),
     };
     assert_eq!(ask(&["ask", "garden", "hi"]), (Some("garden".into()), "hi".into()));
@@ -155,6 +187,7 @@ fn ask_with_and_without_swarm() {
         ask(&["ask", "garden", "--", "-v is not an option"]),
         (Some("garden".into()), "-v is not an option".into())
     );
+    assert_eq!(run(&["members", "-s", "ops"]).global.swarm.as_deref(), Some("ops"));
     assert_eq!(run(&["-s", "ops", "ask", "hi"]).global.swarm.as_deref(), Some("ops"));
     wrong(&["ask", "garden", "hi", "there"]);
     let (text, verb) = wrong(&["ask"]);
@@ -169,8 +202,8 @@ fn call_keeps_numbers_and_options_apart() {
         panic!("no call")
     };
     assert!(global.json);
-    assert_eq!(call.args, ["-1", "2.5"]);
-    assert_eq!(call.named, [("c".to_owned(), "3".to_owned())]);
+    assert_eq!(call.args, ["-1", "2.5"].map(|word| Given::Word(word.to_owned())));
+    assert_eq!(call.named, [("c".to_owned(), Given::Word("3".to_owned()))]);
     assert!(matches!(run(&["call", "calc", "--list"]).verb, Verb::Call(_)));
     let (text, _) = wrong(&["call", "calc"]);
     assert!(text.contains("ENDPOINT"), "{text}");
@@ -211,6 +244,27 @@ fn up_takes_many_of_most_things() {
     assert_eq!(up.cap, ["a=does a", "b"]);
     assert_eq!(up.serve, [("x".to_owned(), "cat -n".to_owned())]);
     assert_eq!(global.bootstrap, ["h:1", "[::1]"]);
+}
+
+#[test]
+fn a_profile_and_a_mode_are_options_of_all_verbs() {
+    use global::Mode;
+    for line in [
+        &["-P", "b", "peers"][..],
+        &["peers", "-P", "b"],
+        &["up", "garden", "--profile", "b"],
+        &["id", "show", "-P", "b"],
+    ] {
+        assert_eq!(run(line).global.profile.as_deref(), Some("b"), "{line:?}");
+    }
+    let mode = |line: &[&str]| run(line).global.mode();
+    assert_eq!((mode(&["peers"]), mode(&["peers", "--daemon"])), (Mode::Auto, Mode::Daemon));
+    assert_eq!(
+        (mode(&["--ephemeral", "peers"]), mode(&["--mode", "daemon", "peers"])),
+        (Mode::Ephemeral, Mode::Daemon)
+    );
+    assert_eq!(mode(&["--mode", "daemon", "peers", "--ephemeral"]), Mode::Ephemeral);
+    wrong(&["peers", "--daemon", "--ephemeral"]);
 }
 
 #[test]

@@ -80,12 +80,6 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) role: Option<String>,
 
-    /// Profile: identity and data of one node on this host
-    ///
-    /// Without it: the one called like --name, else `default`, else the next free one. Environment: P2PNODE_PROFILE.
-    #[arg(short = 'P', long, value_name = "NAME", env = "P2PNODE_PROFILE", hide_env = true)]
-    pub(crate) profile: Option<String>,
-
     /// Listen on this port instead of 9999 or the first free one
     #[arg(long, value_name = "N", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,
@@ -105,6 +99,10 @@ pub(crate) struct Up {
     /// Take no part in the distributed hash table
     #[arg(long)]
     pub(crate) no_dht: bool,
+
+    /// Run in the background: returns when the node is ready
+    #[arg(short, long)]
+    pub(crate) detach: bool,
 
     /// What `serve` adds; not options of `up`.
     #[arg(skip)]

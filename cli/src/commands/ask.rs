@@ -25,26 +25,30 @@ const WAIT_FIRST: Duration = Duration::from_secs(2);
 const WAIT_FIRST_FAR: Duration = Duration::from_secs(10);
 
 /// Asks, and tells what comes.
-pub(super) async fn run(ctx: &Ctx, args: Ask) -> Result<u8, CliError> {
-    let outcome = asked(ctx, &args).await;
-    match outcome {
-        Err(error) if ctx.out.is_json() && error.exit() != 0 => {
-            summary(ctx, None, None, Some(&error))?;
-            Ok(error.exit())
-        }
-        other => other,
+pub(super) async fn run(ctx: &Ctx, mut args: Ask) -> Result<u8, CliError> {
+    let outcome = match ctx.guard(None, input::ask(&mut args)).await {
+        Ok(()) => asked(ctx, &args).await,
+        Err(error) => Err(error),
+    };
+    outcome.or_else(|error| failed(ctx, error))
+}
+
+/// Programs get the summary, however it went.
+pub(super) fn failed(ctx: &Ctx, error: CliError) -> Result<u8, CliError> {
+    if !ctx.out.is_json() || error.exit() == 0 {
+        return Err(error);
     }
+    summary(ctx, None, None, Some(&error))?;
+    Ok(error.exit())
 }
 
 async fn asked(ctx: &Ctx, args: &Ask) -> Result<u8, CliError> {
-    let text = ctx.guard(None, input::text(args.text())).await?;
-    let context = input::context(&args.context)?;
     connect::with(ctx, Want::One(args.swarm()), None, async |session| {
-        if args.swarm().is_none() && args.text() == session.swarm() {
+        if args.swarm().is_none() && args.word() == Some(session.swarm()) {
             return Err(forgotten(session.swarm()));
         }
-        let asked = question(ctx, session, args, &text, context).await?;
-        follow(ctx, session, args, &text, asked).await
+        let asked = question(ctx, session, args).await?;
+        follow(ctx, session, args, asked).await
     })
     .await
 }
@@ -56,16 +60,11 @@ fn forgotten(swarm: &str) -> CliError {
 }
 
 /// The question with all its rules.
-async fn question(
-    ctx: &Ctx,
-    session: &Session,
-    args: &Ask,
-    text: &str,
-    context: Vec<(String, rmpv::Value)>,
-) -> Result<Asked, CliError> {
-    let mut ask: AskBuilder = session.node().ask(session.swarm(), text).wait_first(wait_first(session, args));
-    for (key, value) in context {
-        ask = ask.context(key, value);
+async fn question(ctx: &Ctx, session: &Session, args: &Ask) -> Result<Asked, CliError> {
+    let ask: AskBuilder = session.node().ask(session.swarm(), args.text.as_str());
+    let mut ask = ask.wait_first(wait_first(session, args));
+    for (key, value) in &args.context {
+        ask = ask.context(key, input::value_in(value)?);
     }
     if let Some(limit) = ctx.left(None) {
         ask = ask.timeout(limit);
@@ -73,7 +72,7 @@ async fn question(
     if !args.to.is_empty() {
         let mut peers = Vec::new();
         for target in &args.to {
-            let peer = ctx.guard(None, async { Ok(session.node().peer(target.as_str()).await?) }).await;
+            let peer = ctx.guard(None, async { Ok(session.node().peer(session.target(target)).await?) }).await;
             peers.push(peer.map_err(|error| connect::looked(error, session.node(), None))?.id);
         }
         ask = ask.only(peers);
@@ -92,7 +91,7 @@ fn wait_first(session: &Session, args: &Ask) -> Duration {
 }
 
 /// Tells what comes until the ask is over.
-async fn follow(ctx: &Ctx, session: &Session, args: &Ask, text: &str, mut asked: Asked) -> Result<u8, CliError> {
+async fn follow(ctx: &Ctx, session: &Session, args: &Ask, mut asked: Asked) -> Result<u8, CliError> {
     let conversation = asked.conversation();
     if ctx.out.is_json() {
         let line = json!({"conversation": conversation.to_string(), "swarm": session.swarm()});
@@ -103,7 +102,7 @@ async fn follow(ctx: &Ctx, session: &Session, args: &Ask, text: &str, mut asked:
     asked.close();
     let outcome = asked.outcome().await.ok_or_else(|| CliError::internal("the node has stopped"))?;
     told?;
-    let error = ctx.stop.code().map(CliError::interrupted).or_else(|| judge(session, args, text, &outcome));
+    let error = ctx.stop.code().map(CliError::interrupted).or_else(|| judge(session, args, &outcome));
     conclude(ctx, &screen, conversation, &outcome, error)
 }
 
@@ -124,7 +123,7 @@ async fn tell_all(ctx: &Ctx, screen: &mut Screen<'_>, asked: &mut Asked) -> Resu
 }
 
 /// What is wrong with how it ended, if anything is.
-fn judge(session: &Session, args: &Ask, text: &str, outcome: &AskOutcome) -> Option<CliError> {
+fn judge(session: &Session, args: &Ask, outcome: &AskOutcome) -> Option<CliError> {
     let wanted = args.wanted();
     match outcome.replies {
         0 if outcome.failures > 0 => Some(CliError::new(
@@ -132,7 +131,7 @@ fn judge(session: &Session, args: &Ask, text: &str, outcome: &AskOutcome) -> Opt
             exit::REMOTE,
             format!("all who tried have failed ({})", outcome.failures),
         )),
-        0 => Some(nobody(session, text, outcome)),
+        0 => Some(nobody(session, &args.text, outcome)),
         replies if replies < wanted => {
             Some(CliError::new("partial", exit::PARTIAL, format!("{replies} of {wanted} replies")).retryable(true))
         }

@@ -2,14 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use p2pnode::{
-    Arguments, CallReply, Pick, Value,
-    value::{from_json, to_json},
-};
+use p2pnode::{Arguments, CallReply, Pick, Value, value::to_json};
 use serde_json::json;
 
 use crate::{
-    args::call::{self, Call, Stdin},
+    args::call::{self, Call},
     connect::{self, Session, Want},
     context::Ctx,
     error::{CliError, exit, node::about},
@@ -17,7 +14,7 @@ use crate::{
     output::{
         asked::body,
         endpoints,
-        json::{millis, value_of},
+        json::millis,
         peers::{name, path, path_json, reference},
         render::{count, duration, size},
     },
@@ -30,8 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lists, calls once, or calls again and again.
-pub(super) async fn run(ctx: &Ctx, args: Call) -> Result<u8, CliError> {
-    let arguments = ctx.guard(None, arguments(&args)).await?;
+pub(super) async fn run(ctx: &Ctx, mut args: Call) -> Result<u8, CliError> {
+    ctx.guard(None, input::call(&mut args)).await?;
+    let arguments = input::arguments(&args.args, &args.named)?;
     connect::with(ctx, Want::All(None), Some(&args.target), async |session| match (&args.endpoint, args.repeat) {
         (None, _) => list(ctx, session, &args.target).await.map(|()| 0),
         (Some(endpoint), None) => once(ctx, session, &args, endpoint, arguments).await.map(|()| 0),
@@ -42,7 +40,9 @@ pub(super) async fn run(ctx: &Ctx, args: Call) -> Result<u8, CliError> {
 
 /// What the peer offers.
 async fn list(ctx: &Ctx, session: &Session, target: &str) -> Result<(), CliError> {
-    let methods = async { session.node().methods(target).await.map_err(|error| about(session.node(), target, error)) };
+    let methods = async {
+        session.node().methods(session.target(target)).await.map_err(|error| about(session.node(), target, error))
+    };
     let methods = ctx.guard(Some(TIMEOUT), methods).await?;
     let data = methods.iter().map(endpoints::to_json).collect();
     ctx.answer(data, session.meta(), || endpoints::table(&methods, &ctx.out))
@@ -62,7 +62,8 @@ async fn perform(
         call::Pick::Rtt => Pick::Rtt,
         call::Pick::Random => Pick::Random,
     };
-    let call = session.node().call::<Value>(args.target.as_str(), endpoint, arguments).timeout(timeout).pick(pick);
+    let call =
+        session.node().call::<Value>(session.target(&args.target), endpoint, arguments).timeout(timeout).pick(pick);
     call.details().await.map_err(|error| about(session.node(), &args.target, error))
 }
 
@@ -116,7 +117,7 @@ fn save(ctx: &Ctx, session: &Session, endpoint: &str, reply: &CallReply<Value>, 
         return ctx.out.bytes(&data);
     }
     let shown = file.display().to_string();
-    std::fs::write(file, &data).map_err(|error| CliError::io(&shown, &error))?;
+    ctx.out.file(file, &data)?;
     if ctx.out.is_json() {
         let result = json!({"file": shown, "bytes": data.len()});
         return ctx.out.answer(ctx.verb, reply_json(endpoint, reply, &result), session.meta());
@@ -223,69 +224,4 @@ fn reply_json(endpoint: &str, reply: &CallReply<Value>, result: &serde_json::Val
         "rtt_ms": millis(reply.elapsed),
         "path": reply.path.as_ref().map(path_json),
     })
-}
-
-/// Everything given, from the command line and stdin.
-async fn arguments(args: &Call) -> Result<Arguments, CliError> {
-    let mut positional = args.args.iter().map(|word| input::value(word)).collect::<Result<Vec<_>, _>>()?;
-    let named = args.named.iter().map(|(name, word)| Ok((name.clone(), input::value(word)?)));
-    let mut named = named.collect::<Result<Vec<_>, CliError>>()?;
-    if let Some(how) = args.stdin {
-        add(how, input::stdin().await?, &mut positional, &mut named)?;
-    }
-    Ok(Arguments::new(positional, named))
-}
-
-/// Adds what came by stdin: bytes as one argument; a list as arguments by position, an object as arguments by name.
-fn add(
-    how: Stdin,
-    data: Vec<u8>,
-    positional: &mut Vec<Value>,
-    named: &mut Vec<(String, Value)>,
-) -> Result<(), CliError> {
-    let value = match how {
-        Stdin::Raw => {
-            positional.push(Value::Binary(data));
-            return Ok(());
-        }
-        Stdin::Json => serde_json::from_slice(&data)
-            .map(|json: serde_json::Value| from_json(&json))
-            .map_err(|error| CliError::usage(format!("stdin is no JSON: {error}")))?,
-        Stdin::Msgpack => value_of(&data).ok_or_else(|| CliError::usage("stdin is not one MessagePack value"))?,
-    };
-    match value {
-        Value::Array(items) => positional.extend(items),
-        Value::Map(entries) => {
-            for (key, value) in entries {
-                let key = key.as_str().ok_or_else(|| CliError::usage("stdin: names of arguments must be text"))?;
-                named.push((key.to_owned(), value));
-            }
-        }
-        value => positional.push(value),
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Added = (Vec<Value>, Vec<(String, Value)>);
-
-    fn added(how: Stdin, data: &[u8]) -> Result<Added, CliError> {
-        let (mut positional, mut named) = (vec![Value::from(0)], Vec::new());
-        add(how, data.to_vec(), &mut positional, &mut named).map(|()| (positional, named))
-    }
-
-    #[test]
-    fn stdin_adds_arguments() {
-        assert_eq!(added(Stdin::Json, b"[1, 2]").unwrap().0, [0.into(), 1.into(), 2.into()]);
-        assert_eq!(added(Stdin::Json, b"{\"a\": 1}").unwrap().1, [("a".to_owned(), 1.into())]);
-        assert_eq!(added(Stdin::Json, b"\"x\"").unwrap().0, [0.into(), "x".into()]);
-        assert_eq!(added(Stdin::Raw, b"\xff").unwrap().0, [0.into(), Value::Binary(vec![255])]);
-        assert_eq!(added(Stdin::Msgpack, &[0x93, 1, 2, 3]).unwrap().0.len(), 4);
-        for (how, data) in [(Stdin::Json, &b"{"[..]), (Stdin::Msgpack, &[0xc1]), (Stdin::Msgpack, &[0x81, 1, 2])] {
-            assert_eq!(added(how, data).unwrap_err().exit(), 2);
-        }
-    }
 }

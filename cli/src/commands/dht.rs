@@ -9,7 +9,10 @@ use p2pnode::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::dht::{Dht, Verb},
+    args::{
+        dht::{Dht, Verb},
+        given::Given,
+    },
     connect::{self, Session, Want},
     context::Ctx,
     error::CliError,
@@ -24,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Does one of the four.
 pub(super) async fn run(ctx: &Ctx, args: Dht) -> Result<(), CliError> {
     match args.verb {
-        Verb::Put { name, value, profile } => put(ctx, &name, &value, &profile).await,
+        Verb::Put { name, value } => put(ctx, &name, value).await,
         Verb::Get { key, out } => get(ctx, &key, out.as_deref()).await,
         Verb::Providers { key } => providers(ctx, &key).await,
         Verb::Lookup { peer } => lookup(ctx, &peer).await,
@@ -47,12 +50,14 @@ async fn with<T>(
     .await
 }
 
-async fn put(ctx: &Ctx, name: &str, value: &str, profile: &str) -> Result<(), CliError> {
-    let data = match (value, value.strip_prefix('@')) {
-        ("-", _) => ctx.guard(None, input::stdin()).await?,
-        (_, Some(path)) => input::file(Path::new(path))?,
-        (value, None) => value.as_bytes().to_vec(),
+async fn put(ctx: &Ctx, name: &str, mut value: Given) -> Result<(), CliError> {
+    ctx.guard(None, input::bytes(&mut value)).await?;
+    let data = match input::value_in(&value)? {
+        rmpv::Value::String(text) => text.into_bytes(),
+        rmpv::Value::Binary(data) => data,
+        other => return Err(CliError::usage(format!("{other} is neither text nor bytes"))),
     };
+    let profile = profile::chosen(&ctx.global);
     if name.is_empty() || name.contains('/') {
         return Err(CliError::usage(format!("\"{name}\" cannot be the name of a value: it is empty or holds a slash")));
     }
@@ -95,7 +100,7 @@ fn save(ctx: &Ctx, data: &[u8], file: &Path) -> Result<(), CliError> {
         return ctx.out.bytes(data);
     }
     let shown = file.display().to_string();
-    std::fs::write(file, data).map_err(|error| CliError::io(&shown, &error))?;
+    ctx.out.file(file, data)?;
     ctx.answer(json!({"file": shown, "bytes": data.len()}), ctx.meta(), String::new)
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn run(ctx: &Ctx, args: &Find) -> Result<(), CliError> {
             limit: args.limit as usize,
         };
         let found = async { Ok(session.node().find(query).await?) };
-        let found = ctx.guard(Some(TIMEOUT), found).await?;
+        let mut found: Vec<Found> = ctx.guard(Some(TIMEOUT), found).await?;
+        found.retain(|found| found.peer.swarms.iter().any(|swarm| session.covers(swarm)));
         if found.is_empty() {
             return Err(none(session, args));
         }
@@ -55,7 +56,7 @@ fn none(session: &Session, args: &Find) -> CliError {
     let wanted: Vec<String> =
         wanted.into_iter().filter_map(|(what, value)| Some(format!("{what}\"{}\"", value.as_ref()?))).collect();
     let message = format!("nobody fits {}", wanted.join(" and "));
-    let peers = session.node().peers();
+    let peers = session.peers();
     let known = peers.iter().flat_map(|peer| peer.capabilities.iter().map(|capability| capability.name.as_str()));
     let near = args.cap.as_ref().map(|cap| p2pnode::near(cap, known)).unwrap_or_default();
     let error = CliError::of(ErrorCode::NotFound, message);

@@ -29,8 +29,8 @@ struct Place<'a> {
 
 /// Does one of the four.
 pub(super) fn run(ctx: &Ctx, args: &Id) -> Result<(), CliError> {
-    let key = profile::paths(&ctx.global)?.identity_path(&args.profile)?;
-    let place = Place { profile: &args.profile, key };
+    let profile = profile::chosen(&ctx.global);
+    let place = Place { profile, key: profile::paths(&ctx.global)?.identity_path(profile)? };
     match &args.verb {
         Verb::Show => place.show(ctx, &place.existing()?, "identity"),
         Verb::New => {

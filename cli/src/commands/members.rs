@@ -13,7 +13,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Members) -> Result<(), CliError> {
     connect::with(ctx, Want::One(args.swarm.as_deref()), None, async |session| {
         let peers = ctx.guard(None, listing::look(session, &args.listing)).await?;
         let swarm = session.swarm();
-        if session.node().members(swarm).iter().all(|peer| peer.ephemeral) {
+        if session.peers().iter().all(|peer| peer.ephemeral) {
             let message = format!("nobody can be seen in swarm \"{swarm}\"");
             return Err(node::nobody(session.node(), swarm, message, |near| format!("p2pnode members {near}")));
         }

@@ -19,7 +19,7 @@ use crate::{
 /// Finds it and shows it.
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> Result<(), CliError> {
     connect::with(ctx, Want::All(None), Some(&args.target), async |session| {
-        let found = ctx.guard(None, async { Ok(session.node().peer(args.target.as_str()).await) }).await?;
+        let found = ctx.guard(None, async { Ok(session.peer(&args.target).await) }).await?;
         let peer = found.map_err(|error: TargetError| about(session.node(), &args.target, error.into()))?;
         ctx.answer(facts(&peer), session.meta(), || page(ctx, &peer))
     })

@@ -79,7 +79,7 @@ async fn pause(interval: Duration) -> Result<(), CliError> {
 }
 
 async fn one(session: &Session, target: &str) -> Result<Result<Pong, CallError>, CliError> {
-    match tokio::time::timeout(ONE, session.node().ping(target)).await {
+    match tokio::time::timeout(ONE, session.node().ping(session.target(target))).await {
         Ok(outcome) => Ok(outcome),
         Err(_) => Err(CliError::timeout(ONE)),
     }

@@ -37,12 +37,12 @@ pub(super) async fn run(ctx: &Ctx, args: Serve) -> Result<u8, CliError> {
         cap: own.into_iter().chain(args.cap).collect(),
         name: args.name,
         role: None,
-        profile: args.profile,
         port: args.port,
         listen: Vec::new(),
         allow: args.allow,
         hidden: false,
         no_dht: false,
+        detach: false,
         single: Some(single),
         inject_panic: false,
     };

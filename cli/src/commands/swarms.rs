@@ -1,10 +1,10 @@
 //! `p2pnode swarms`: what is near.
 
-use p2pnode::SwarmSeen;
+use p2pnode::{PeerState, SwarmSeen};
 use serde_json::{Value, json};
 
 use crate::{
-    args::look::Swarms,
+    args::look::{SCAN, Swarms},
     connect::{self, Want},
     context::Ctx,
     error::CliError,
@@ -21,13 +21,21 @@ use crate::{
 pub(super) async fn run(ctx: &Ctx, args: &Swarms) -> Result<(), CliError> {
     connect::with(ctx, Want::Nowhere, None, async |session| {
         let node = session.node();
-        // All of the time: who answers late is near, too.
+        // All of the time: who answers late is near, too. A node that runs anyway has looked around before.
         let scan = async {
-            tokio::time::sleep(args.scan).await;
+            match session.is_borrowed() && args.scan == SCAN {
+                true => session.discovered().await,
+                false => tokio::time::sleep(args.scan).await,
+            }
             Ok(())
         };
         ctx.guard(None, scan).await?;
         let mut seen = node.swarms_seen();
+        // It has also seen many that have gone; of its own swarms it knows who is there.
+        for swarm in seen.iter_mut().filter(|swarm| session.is_borrowed() && swarm.joined) {
+            let members = node.members(&swarm.name);
+            swarm.nodes = 1 + members.iter().filter(|peer| !peer.ephemeral && peer.state == PeerState::Online).count();
+        }
         seen.sort_by(|a, b| a.name.cmp(&b.name));
         if seen.is_empty() {
             ctx.out.note(&format!(

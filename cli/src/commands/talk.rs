@@ -8,22 +8,28 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    args::talk::{Broadcast, Emit},
+    args::{
+        given::Given,
+        talk::{Broadcast, Emit},
+    },
     connect::{self, Session, Want},
     context::Ctx,
     error::{CliError, exit, node},
     input,
-    output::{feed, peers::reference, render::count},
+    output::{peers::reference, render::count},
 };
 
 /// With --replies alone.
 const REPLIES: Duration = Duration::from_secs(30);
 
 /// Says it, and stays for answers if they are wanted.
-pub(super) async fn broadcast(ctx: &Ctx, args: Broadcast) -> Result<u8, CliError> {
-    let arguments = arguments(ctx, &args).await?;
+pub(super) async fn broadcast(ctx: &Ctx, mut args: Broadcast) -> Result<u8, CliError> {
+    ctx.guard(None, input::broadcast(&mut args)).await?;
+    let arguments = arguments(&args)?;
     let endpoint = args.endpoint.clone().unwrap_or_else(|| wire::talk::ASK.to_owned());
-    connect::with(ctx, Want::One(Some(&args.broadcast_swarm)), None, async |session| {
+    // Over the control socket the swarm is an option of all verbs.
+    let swarm = Some(args.broadcast_swarm.as_str()).filter(|swarm| !swarm.is_empty());
+    connect::with(ctx, Want::One(swarm), None, async |session| {
         let said = session.node().broadcast(endpoint, arguments).to(session.swarm());
         let talk = ctx.guard(None, async { Ok(said.await?) }).await?;
         let outcome = stay(ctx, session, &args, talk).await;
@@ -38,17 +44,12 @@ pub(super) async fn broadcast(ctx: &Ctx, args: Broadcast) -> Result<u8, CliError
     .await
 }
 
-async fn arguments(ctx: &Ctx, args: &Broadcast) -> Result<Arguments, CliError> {
-    if args.endpoint.is_none() {
-        let [text] = args.args.as_slice() else {
-            return Err(CliError::usage("one text is broadcast to the ask handlers; quote it, or name an --endpoint"));
-        };
-        let text = ctx.guard(None, input::text(text)).await?;
-        return Ok(Arguments::new(vec![Value::from(text)], Vec::new()));
+fn arguments(args: &Broadcast) -> Result<Arguments, CliError> {
+    match (&args.endpoint, args.args.as_slice()) {
+        (Some(_), _) => input::arguments(&args.args, &args.named),
+        (None, [Given::Value(Value::String(_))]) => input::arguments(&args.args, &[]),
+        _ => Err(CliError::usage("one text is broadcast to the ask handlers; quote it, or name an --endpoint")),
     }
-    let positional = args.args.iter().map(|word| input::value(word)).collect::<Result<_, _>>()?;
-    let named = args.named.iter().map(|(name, word)| Ok((name.clone(), input::value(word)?)));
-    Ok(Arguments::new(positional, named.collect::<Result<_, CliError>>()?))
 }
 
 async fn stay(ctx: &Ctx, session: &Session, args: &Broadcast, mut talk: Conversation) -> Result<u8, CliError> {
@@ -113,18 +114,9 @@ fn summary(ctx: &Ctx, error: Option<&CliError>, reached: usize, replies: usize) 
 }
 
 /// Tells a swarm that something happened.
-pub(super) async fn emit(ctx: &Ctx, args: &Emit) -> Result<(), CliError> {
-    let data = match args.data.as_deref() {
-        Some("-") => {
-            let bytes = ctx.guard(None, input::stdin()).await?;
-            match String::from_utf8(bytes) {
-                Ok(text) => input::value(text.trim_end_matches('\n'))?,
-                Err(bytes) => Value::Binary(bytes.into_bytes()),
-            }
-        }
-        Some(word) => input::value(word)?,
-        None => Value::Nil,
-    };
+pub(super) async fn emit(ctx: &Ctx, mut args: Emit) -> Result<(), CliError> {
+    ctx.guard(None, input::emit(&mut args)).await?;
+    let data = args.data.as_ref().map_or(Ok(Value::Nil), input::value_in)?;
     if let Err(error) = args.subject.parse::<wire::subject::Subject>() {
         return Err(CliError::usage(error.to_string()));
     }
@@ -155,6 +147,6 @@ pub(super) fn tell_emitted(ctx: &Ctx, event: &p2pnode::ConversationEvent) -> Res
         return ctx.out.event("event", line);
     }
     let body = crate::output::asked::body(data);
-    let (time, who) = (feed::clock(), crate::output::peers::name(&event.author, ctx.out.glyphs));
+    let (time, who) = (ctx.out.clock(), crate::output::peers::name(&event.author, ctx.out.glyphs));
     ctx.out.line(&format!("{time}  {who:<10}   {subject}   {body}"))
 }

@@ -3,14 +3,15 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use p2pnode::{Allow, Builder, Capability, Endpoint, Multiaddr, Node, NodeEvent, presets};
+use p2pnode::{Allow, Builder, Capability, Endpoint, ErrorCode, Multiaddr, Node, NodeEvent, presets};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::sleep};
 
 use crate::{
     args::up::{self, Single, Up},
-    connect,
+    background, connect,
     context::Ctx,
+    control::{Daemon, Facts, Server, Socket},
     demo,
     error::CliError,
     output::{
@@ -36,8 +37,16 @@ const PROGRAMS: Duration = Duration::from_millis(1_500);
 
 /// Serves until something ends it.
 pub(super) async fn run(ctx: &Ctx, args: Up) -> Result<u8, CliError> {
+    if args.detach && !background::is_child() {
+        // Wrong words are told before a process is started for them.
+        Wanted::read(ctx, &args)?;
+        return Box::pin(background::detach(ctx, &args)).await;
+    }
     let mut ready = false;
     let outcome = serve(ctx, &args, &mut ready).await;
+    if let Err(error) = &outcome {
+        background::failed(error);
+    }
     if !ctx.out.is_json() || outcome.as_ref().is_err_and(|error| error.exit() == 0) {
         return outcome;
     }
@@ -53,15 +62,32 @@ pub(super) async fn run(ctx: &Ctx, args: Up) -> Result<u8, CliError> {
 async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
     let wanted = Wanted::read(ctx, args)?;
     let kept = Kept::take(ctx, args)?;
-    let turn = profile::paths(&ctx.global)?.take_turn();
+    let paths = profile::paths(&ctx.global)?;
+    let socket = Socket::bind(&paths, kept.name())?;
+    let turn = paths.take_turn();
     let (port, new, kept_name) = (wanted.port(args, kept.port())?, kept.is_new(), kept.name().to_owned());
     let name = args.name.clone().unwrap_or_else(|| kept.default_name());
     let builder = wanted.builder(args, port, &name);
     let builder = kept.into_builder(builder, port)?;
     let node = ctx.guard(None, Box::pin(async { Ok(builder.start().await?) })).await?;
     drop(turn);
-    let outcome = announce_and_watch(ctx, args, &node, &wanted, new, &kept_name, ready).await;
+    let facts = Facts {
+        socket: socket.path().to_owned(),
+        home: ctx.global.home.clone(),
+        asks: args.demo || wanted.ask.is_some(),
+        serving: wanted.serving(args),
+        detached: background::is_child(),
+        any: args.allow == up::Allow::Any,
+        started: Some(ctx.started),
+        profile: kept_name,
+    };
+    let server = Server::start(socket, Daemon::new(node.clone(), facts));
+    if background::is_child() {
+        tokio::spawn(background::keep_log_small(background::log_path(&paths, &server.daemon().facts().profile)?));
+    }
+    let outcome = announce_and_watch(ctx, args, server.daemon(), &wanted, new, ready).await;
     leave(&node).await;
+    server.close().await;
     outcome
 }
 
@@ -74,6 +100,7 @@ struct Wanted {
     ask: Option<Arc<Program>>,
     serve: Vec<(String, Arc<Program>)>,
     single: Option<(Endpoint, Arc<Program>)>,
+    slots: Arc<Semaphore>,
     mdns: bool,
     local: bool,
 }
@@ -107,6 +134,7 @@ impl Wanted {
             ask: args.ask.as_deref().map(|command| program("--ask".to_owned(), command)).transpose()?,
             serve: serve.collect::<Result<_, CliError>>()?,
             single,
+            slots: slots.clone(),
             mdns: !ctx.global.no_mdns,
             local: !ctx.global.no_local,
         })
@@ -117,6 +145,13 @@ impl Wanted {
         if self.listen.is_empty() { port::choose(args.port, kept).map(Some) } else { Ok(None) }
     }
 
+    /// Names of all endpoints.
+    fn serving(&self, args: &Up) -> Vec<String> {
+        let demo = demo::SERVED.iter().filter(|name| args.demo && **name != "ask").map(ToString::to_string);
+        let single = args.single.iter().map(|single| single.endpoint.clone());
+        demo.chain(self.serve.iter().map(|(name, _)| name.clone())).chain(single).collect()
+    }
+
     fn builder(&self, args: &Up, port: Option<u16>, name: &str) -> Builder {
         let mut builder = Node::builder(presets::Lan)
             .name(name)
@@ -125,7 +160,8 @@ impl Wanted {
             .dht(!args.no_dht)
             .hidden(args.hidden)
             .allow(if args.allow == up::Allow::Any { Allow::Any } else { Allow::Private })
-            .bootstrap(self.bootstrap.iter().cloned());
+            .bootstrap(self.bootstrap.iter().cloned())
+            .exec(program::scheduled(self.slots.clone()));
         builder = match port {
             Some(port) => builder.port(port),
             None => builder.listen_all(self.listen.iter().cloned()),
@@ -193,16 +229,17 @@ fn multiaddr(text: &str) -> Result<Multiaddr, CliError> {
 async fn announce_and_watch(
     ctx: &Ctx,
     args: &Up,
-    node: &Node,
+    daemon: &Daemon,
     wanted: &Wanted,
     new: bool,
-    profile: &str,
     ready: &mut bool,
 ) -> Result<u8, CliError> {
+    let node = daemon.node();
     // Before the banner, so that nothing is missed while it is printed.
     let mut events = node.events();
     listening(node).await;
-    let banner = banner(ctx, args, node, wanted, new, profile);
+    let banner = banner(ctx, args, daemon, wanted, new);
+    background::ready(banner_json(&banner));
     if ctx.out.is_json() {
         ctx.out.event("up", banner_json(&banner))?;
     } else {
@@ -224,12 +261,16 @@ async fn announce_and_watch(
     loop {
         tokio::select! {
             end = &mut end => return end,
+            () = daemon.shutdown() => {
+                ctx.out.say("stopped by `p2pnode down`");
+                return Ok(0);
+            }
             event = events.next() => match event {
                 Some(NodeEvent::PeerJoined(peer)) if told.remove(&peer.id) => {}
                 // What others say among themselves is for `watch`; what concerns this node has lines of its own.
                 Some(NodeEvent::Conversation(_)) if !ctx.out.verbose => {}
                 Some(event) => tell(ctx, &feed, &event)?,
-                None => return Err(stopped()),
+                None => return Err(stopped(ctx)),
             },
         }
     }
@@ -259,12 +300,15 @@ pub(super) async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
     tokio::select! {
         code = ctx.stop.requested() => Err(CliError::interrupted(code)),
         () = limit => Ok(0),
-        () = node.stopped() => Err(stopped()),
+        () = node.stopped() => Err(stopped(ctx)),
         () = ctx.out.reader_gone() => Err(CliError::closed()),
     }
 }
 
-pub(super) fn stopped() -> CliError {
+pub(super) fn stopped(ctx: &Ctx) -> CliError {
+    if ctx.daemon.is_some() {
+        return CliError::of(ErrorCode::AgentUnavailable, "the running node has stopped");
+    }
     CliError::internal("the node has stopped by itself").try_also(again("-vv", ""), "to see why")
 }
 
@@ -274,7 +318,7 @@ pub(super) fn tell(ctx: &Ctx, feed: &Feed<'_>, event: &NodeEvent) -> Result<(), 
         return ctx.out.event(&kind, fields);
     }
     match feed.line(event) {
-        Some(line) => ctx.out.line(&format!("{}  {line}", feed::clock())),
+        Some(line) => ctx.out.line(&format!("{}  {line}", ctx.out.clock())),
         None => Ok(()),
     }
 }
@@ -290,13 +334,14 @@ async fn leave(node: &Node) {
     let _ = tokio::time::timeout(PROGRAMS, ended).await;
 }
 
-fn banner(ctx: &Ctx, args: &Up, node: &Node, wanted: &Wanted, new: bool, profile: &str) -> Banner {
+fn banner(ctx: &Ctx, args: &Up, daemon: &Daemon, wanted: &Wanted, new: bool) -> Banner {
+    let node = daemon.node();
     let ask = wanted.ask.as_ref().map(|_| "ask".to_owned());
     Banner {
         name: node.name().to_owned(),
         id: node.peer_id().to_string(),
         new,
-        profile: profile.to_owned(),
+        profile: daemon.facts().profile.clone(),
         swarms: node.swarms(),
         any: args.allow == up::Allow::Any,
         listen: node.listen_addrs().iter().map(ToString::to_string).collect(),
@@ -307,6 +352,7 @@ fn banner(ctx: &Ctx, args: &Up, node: &Node, wanted: &Wanted, new: bool, profile
             .collect(),
         demo: args.demo,
         asks: args.demo || wanted.ask.is_some(),
+        control: daemon.socket().display().to_string(),
         ready: ctx.started.elapsed(),
     }
 }
@@ -319,6 +365,8 @@ fn banner_json(banner: &Banner) -> Value {
         "new_identity": banner.new,
         "swarms": banner.swarms,
         "listen": banner.listen,
+        "control": banner.control,
+        "pid": std::process::id(),
         "serving": if banner.demo { [&demo::SERVED.map(str::to_owned)[..], &banner.serving].concat() } else { banner.serving.clone() },
         "ready_ms": millis(banner.ready),
     })

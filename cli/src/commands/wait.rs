@@ -90,7 +90,7 @@ async fn until(ctx: &Ctx, conditions: &[Condition], missing: &mut Vec<Condition>
 async fn watch(ctx: &Ctx, session: &Session, conditions: &[Condition], missing: &mut Vec<Condition>) -> bool {
     loop {
         let node = session.node();
-        let mut peers = node.peers();
+        let mut peers = session.peers();
         peers.retain(|peer| !peer.ephemeral && peer.state == PeerState::Online);
         let seen = node.swarms_seen();
         missing.clone_from(&conditions.iter().filter(|condition| !condition.holds(&peers, &seen)).cloned().collect());
@@ -98,7 +98,7 @@ async fn watch(ctx: &Ctx, session: &Session, conditions: &[Condition], missing: 
             return true;
         }
         let new = seen.iter().any(|swarm| !swarm.joined && !session.swarms().contains(&swarm.name));
-        if new && ctx.global.swarm.is_none() {
+        if new && ctx.global.swarm.is_none() && !session.is_borrowed() {
             return false;
         }
         sleep(LOOK).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     args::talk::{Subscribe, Watch},
-    connect::{self, Want},
+    connect::{self, Session, Want},
     context::Ctx,
     error::CliError,
     output::{
@@ -37,8 +37,9 @@ pub(super) async fn watch(ctx: &Ctx, args: &Watch) -> Result<u8, CliError> {
                 end = &mut end => return end,
                 event = events.next() => match event {
                     Some(event) if is_folded(&event) && !ctx.out.verbose => {}
+                    Some(event) if !concerns(session, args, &event) => {}
                     Some(event) => super::up::tell(ctx, &feed, &event)?,
-                    None => return Err(super::up::stopped()),
+                    None => return Err(super::up::stopped(ctx)),
                 },
             }
         }
@@ -57,9 +58,32 @@ fn is_folded(event: &NodeEvent) -> bool {
     }
 }
 
+/// What a watcher wants to know, where its node is in other swarms too and is spoken to itself: questions stand among what
+/// the swarm says already.
+fn concerns(session: &Session, args: &Watch, event: &NodeEvent) -> bool {
+    let in_swarms = match event {
+        NodeEvent::Conversation(said) => session.covers(&said.swarm),
+        NodeEvent::PeerJoined(peer)
+        | NodeEvent::PeerUpdated(peer)
+        | NodeEvent::PeerSuspect(peer)
+        | NodeEvent::PeerOffline(peer) => peer.swarms.iter().any(|swarm| session.covers(swarm)),
+        NodeEvent::CaughtUp { swarm, .. } | NodeEvent::FeedForked { swarm, .. } => session.covers(swarm),
+        NodeEvent::MailChanged(mail) => !crate::output::mail::is_receipt(&mail.mail),
+        NodeEvent::AskReceived { .. } | NodeEvent::AskFinished { .. } => !session.is_borrowed(),
+        _ => true,
+    };
+    in_swarms && (args.kind.is_empty() || args.kind.contains(&feed::to_json(event).0))
+}
+
 /// Tells what is emitted until something ends it.
 pub(super) async fn subscribe(ctx: &Ctx, args: &Subscribe) -> Result<u8, CliError> {
-    let pattern = args.pattern.as_str();
+    if !args.argv.is_empty() {
+        let outcome = super::hook::run(ctx, args).await;
+        return conclude(ctx, outcome);
+    }
+    let Some(pattern) = args.pattern.as_deref().filter(|_| !args.mail) else {
+        return Err(CliError::usage("without a program to run, a PATTERN is needed: messages are read with the inbox"));
+    };
     if let Err(error) = pattern.parse::<p2pnode::wire::subject::Pattern>() {
         return Err(CliError::usage(error.to_string()));
     }
@@ -80,8 +104,11 @@ pub(super) async fn subscribe(ctx: &Ctx, args: &Subscribe) -> Result<u8, CliErro
         loop {
             let event = tokio::select! {
                 end = &mut end => return end,
-                event = emitted.next() => event.ok_or_else(super::up::stopped)?,
+                event = emitted.next() => event.ok_or_else(|| super::up::stopped(ctx))?,
             };
+            if !session.covers(&event.swarm) {
+                continue;
+            }
             if emitted.lagged() > missed {
                 missed = emitted.lagged();
                 ctx.out.say(&format!("missed {missed} events so far: too many at once"));
@@ -98,7 +125,7 @@ pub(super) async fn subscribe(ctx: &Ctx, args: &Subscribe) -> Result<u8, CliErro
 }
 
 /// The last line for programs, however it ended.
-fn conclude(ctx: &Ctx, outcome: Result<u8, CliError>) -> Result<u8, CliError> {
+pub(super) fn conclude(ctx: &Ctx, outcome: Result<u8, CliError>) -> Result<u8, CliError> {
     if !ctx.out.is_json() || outcome.as_ref().is_err_and(|error| error.exit() == 0) {
         return outcome;
     }
@@ -118,7 +145,7 @@ pub(super) fn tell_event(ctx: &Ctx, event: &ConversationEvent) -> Result<(), Cli
         return ctx.out.event(&kind, fields);
     }
     match Feed::new(&ctx.out, &[]).said(event) {
-        Some(line) => ctx.out.line(&format!("{}  {line}", feed::clock())),
+        Some(line) => ctx.out.line(&format!("{}  {line}", ctx.out.clock())),
         None => Ok(()),
     }
 }

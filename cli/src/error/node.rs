@@ -62,6 +62,11 @@ pub(crate) fn about(node: &Node, target: &str, error: CallError) -> CliError {
     if !unseen {
         return ours;
     }
+    if target == node.name() || target == node.peer_id().to_string() {
+        return ours
+            .maybe("that is the running node itself, and it does not call itself")
+            .try_also(again("--ephemeral", ""), "from another node");
+    }
     let ours = match node.swarms().as_slice() {
         [] => ours.maybe("no swarm can be seen from here: there is nobody to call"),
         _ => ours,

@@ -41,6 +41,27 @@ pub(crate) fn places(addrs: &[String]) -> Vec<String> {
     places.into_iter().map(show).collect()
 }
 
+/// Places beyond these are left to JSON.
+const PLACES: usize = 4;
+
+/// Where a node listens, on one line: no more than a few places, and none that are of no use without the name of an
+/// interface.
+pub(crate) fn line(addrs: &[String], cut: &str) -> String {
+    let addrs: Vec<String> = addrs.iter().filter(|addr| !addr.starts_with("/ip6/fe80:")).cloned().collect();
+    let all = places(&addrs);
+    let more = all.len().saturating_sub(PLACES);
+    let mut line = all.into_iter().take(PLACES).collect::<Vec<_>>().join("   ");
+    if more > 0 {
+        line.push_str(&format!("   {cut} {more} more"));
+    }
+    line
+}
+
+/// Whether a multiaddr stays on this host.
+pub(crate) fn is_here(addr: &str) -> bool {
+    ip(addr).and_then(|ip| ip.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback())
+}
+
 fn is_loopback(place: &str) -> bool {
     place.starts_with("127.") || place.starts_with("[::1]")
 }

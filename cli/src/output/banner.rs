@@ -3,15 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Out,
-    address::places,
-    escape_line,
+    Out, address, escape_line,
     render::{quote, seconds, short_id},
     style::Role,
 };
-
-/// Addresses beyond these are left to JSON.
-const PLACES: usize = 4;
 
 /// What the banner tells.
 #[derive(Debug, Clone)]
@@ -36,6 +31,8 @@ pub(crate) struct Banner {
     pub(crate) demo: bool,
     /// It answers questions.
     pub(crate) asks: bool,
+    /// Its control socket.
+    pub(crate) control: String,
     /// Since the process began.
     pub(crate) ready: Duration,
 }
@@ -47,10 +44,11 @@ impl Banner {
         for swarm in &self.swarms {
             lines.push(row(out, "swarm", &format!("{swarm}   {}", self.who())));
         }
-        lines.push(row(out, "listening", &self.places(out)));
+        lines.push(row(out, "listening", &address::line(&self.listen, out.glyphs.cut)));
         if self.demo || !self.serving.is_empty() {
             lines.push(row(out, "serving", &self.served()));
         }
+        lines.push(row(out, "control", &escape_line(&self.control)));
         lines.push(format!("ready in {}.  {}", seconds(self.ready), self.next(out)));
         lines.join("\n")
     }
@@ -70,16 +68,6 @@ impl Banner {
         }
     }
 
-    fn places(&self, out: &Out) -> String {
-        let all = places(&self.listen.iter().filter(|addr| !is_link_local(addr)).cloned().collect::<Vec<_>>());
-        let more = all.len().saturating_sub(PLACES);
-        let mut text = all.into_iter().take(PLACES).collect::<Vec<_>>().join("   ");
-        if more > 0 {
-            text.push_str(&format!("   {} {more} more", out.glyphs.cut));
-        }
-        text
-    }
-
     fn served(&self) -> String {
         let demo = self.demo.then(|| format!("{}   (demo handlers)", crate::demo::SERVED.join(", ")));
         let own = (!self.serving.is_empty()).then(|| self.serving.join(", "));
@@ -96,11 +84,6 @@ impl Banner {
         };
         format!("In another terminal:  {}", out.style.paint(Role::Accent, &command))
     }
-}
-
-/// Of no use without the name of an interface; JSON has them all.
-fn is_link_local(addr: &str) -> bool {
-    addr.starts_with("/ip6/fe80:")
 }
 
 fn row(out: &Out, label: &str, text: &str) -> String {
@@ -126,6 +109,7 @@ mod tests {
             serving: Vec::new(),
             demo: true,
             asks: true,
+            control: "/run/user/1000/p2pnode/default.sock".into(),
             ready: Duration::from_millis(40),
         }
     }
@@ -144,6 +128,7 @@ p2pnode {}   node fern-7q2k   12D3KooWQv7y…Xh3d   (new identity)
   swarm     garden   open: anyone who knows the name can join; this host and private networks can call
   listening 192.168.1.25:9999 (quic, tcp)   127.0.0.1:9999 (tcp)
   serving   ask, echo, sum, time   (demo handlers)
+  control   /run/user/1000/p2pnode/default.sock
 ready in 0.04 s.  In another terminal:  p2pnode ask garden \"who is there?\"",
             env!("CARGO_PKG_VERSION")
         );

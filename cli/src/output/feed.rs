@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use jiff::Zoned;
-use p2pnode::{ConversationEvent, Multiaddr, NodeEvent, Peer, PeerRef, Said, value::to_json as to_json_value};
+use p2pnode::{
+    ConversationEvent, Multiaddr, NodeEvent, OutboxMail, Peer, PeerRef, Said, store::OutboxState,
+    value::to_json as to_json_value,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,8 +13,9 @@ use super::{
     asked::body,
     escape_line,
     json::millis,
+    mail::is_receipt,
     peers::{name, peer_json, reference},
-    render::duration,
+    render::{count, duration},
     style::Role,
 };
 use crate::error::CliError;
@@ -58,6 +61,25 @@ impl<'a> Feed<'a> {
                 self.row(role, "call", &who(from), &what)
             }
             NodeEvent::Conversation(event) => return self.said(event),
+            NodeEvent::MailArrived(mail) => {
+                let requests = if mail.stranger { "   requests" } else { "" };
+                let what = format!("{}   {}{requests}", question(&mail.text()), mail.mail.id.short());
+                self.row(Role::Ok, "mail", &who(&mail.from), &what)
+            }
+            NodeEvent::MailChanged(mail) => return self.changed(mail),
+            NodeEvent::CaughtUp { swarm, with, events } => {
+                let what = format!("{} of {}", count(*events, "missed event", "missed events"), escape_line(swarm));
+                self.row(Role::Dim, "caught up", &who(with), &what)
+            }
+            NodeEvent::FeedForked { swarm, author, .. } => {
+                let what = format!("has signed two different histories in {}: do not trust it", escape_line(swarm));
+                self.row(Role::Warn, "warning", &who(author), &what)
+            }
+            NodeEvent::ScheduleRan { name, when, outcome, elapsed } => {
+                let role = if outcome == "ok" { Role::Ok } else { Role::Bad };
+                let how = format!("{when}   {}   {}", escape_line(outcome), duration(*elapsed));
+                self.row(role, "run", name, &how)
+            }
             NodeEvent::Warning(text) => self.row(Role::Warn, "warning", &escape_line(text), ""),
             NodeEvent::Lagged(number) => {
                 self.row(Role::Warn, "missed", &format!("{number} events: too many at once"), "")
@@ -94,6 +116,19 @@ impl<'a> Feed<'a> {
         }
     }
 
+    /// How a message of this node has come along; nothing while it is on its way, nor for receipts.
+    fn changed(&self, mail: &OutboxMail) -> Option<String> {
+        let role = match mail.state {
+            OutboxState::Sent => return None,
+            OutboxState::Expired | OutboxState::Refused => Role::Bad,
+            _ => Role::Dim,
+        };
+        let to = format!("{} {}", self.out.glyphs.to, name(&mail.to, self.out.glyphs));
+        let why = if mail.error.is_empty() { String::new() } else { format!("   {}", escape_line(&mail.error)) };
+        let what = format!("{}   {}{why}", question(&mail.text()), mail.mail.id.short());
+        (!is_receipt(&mail.mail)).then(|| self.row(role, super::mail::outbox_state(mail.state), &to, &what))
+    }
+
     fn joined(&self, peer: &Peer) -> String {
         let addr = peer.path.as_ref().map(|path| path.addr.to_string()).unwrap_or_default();
         let place = address::ip(&addr).unwrap_or_default();
@@ -122,11 +157,6 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Local time of day, for people who watch.
-pub(crate) fn clock() -> String {
-    Zoned::now().strftime("%H:%M:%S").to_string()
-}
-
 fn question(text: &str) -> String {
     let text = escape_line(text);
     let short: String = text.chars().take(QUESTION).collect();
@@ -145,7 +175,25 @@ pub(crate) fn said_json(event: &ConversationEvent) -> (String, Value) {
         "feed": {"epoch": event.feed.0, "seq": event.feed.1},
         "own": event.own,
     });
-    let more = match &event.said {
+    let more = said_body(&event.said);
+    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    (said_kind(&event.said).to_owned(), fields)
+}
+
+/// What programs call it.
+pub(crate) fn said_kind(said: &Said) -> &str {
+    match said {
+        Said::Emitted { .. } => "event",
+        Said::Other { .. } => "other",
+        said => said.kind(),
+    }
+}
+
+/// What it says beside its kind, for programs.
+pub(crate) fn said_body(said: &Said) -> Value {
+    match said {
         Said::Ask { text, context } => {
             let context: BTreeMap<_, _> = context.iter().map(|(name, value)| (name, to_json_value(value))).collect();
             json!({"text": text, "context": context})
@@ -161,16 +209,7 @@ pub(crate) fn said_json(event: &ConversationEvent) -> (String, Value) {
         Said::Emitted { subject, data } => json!({"subject": subject, "data": to_json_value(data)}),
         Said::Other { body, .. } => json!({"body": super::json::bytes(body)}),
         _ => json!({}),
-    };
-    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
-        fields.extend(more);
     }
-    let kind = match &event.said {
-        Said::Emitted { .. } => "event",
-        Said::Other { .. } => "other",
-        said => said.kind(),
-    };
-    (kind.to_owned(), fields)
 }
 
 /// The same for programs: kind and fields.
@@ -209,6 +248,26 @@ fn own_json(event: &NodeEvent) -> (&'static str, Value) {
                 "error": error, "elapsed_ms": millis(*elapsed),
             }),
         ),
+        // Not beside the kind of the line: a message has one of its own.
+        NodeEvent::MailArrived(mail) => {
+            ("mail", json!({"peer": reference(&mail.from), "mail": super::mail::inbox_json(mail)}))
+        }
+        NodeEvent::MailChanged(mail) => {
+            ("mail_changed", json!({"peer": reference(&mail.to), "mail": super::mail::outbox_json(mail)}))
+        }
+        NodeEvent::CaughtUp { swarm, with, events } => {
+            ("caught_up", json!({"swarm": swarm, "peer": reference(with), "events": events}))
+        }
+        NodeEvent::FeedForked { swarm, author, epoch } => {
+            ("feed_forked", json!({"swarm": swarm, "peer": reference(author), "epoch": epoch}))
+        }
+        NodeEvent::ScheduleRan { name, when, outcome, elapsed } => (
+            "run",
+            json!({
+                "name": name, "when": when, "succeeded": outcome == "ok", "outcome": outcome,
+                "elapsed_ms": millis(*elapsed),
+            }),
+        ),
         NodeEvent::Warning(text) => ("warning", json!({"message": text})),
         NodeEvent::Lagged(number) => ("lagged", json!({"missed": number})),
         _ => ("other", json!({})),
@@ -242,6 +301,14 @@ mod tests {
             (NodeEvent::PeerLeft(peer.clone()), "left     cli-9f31"),
             (served(None), "call     cli-9f31     sum   ok   3 ms"),
             (served(Some("no\nnumber")), "call     cli-9f31     sum   failed: no\\nnumber   3 ms"),
+            (
+                NodeEvent::CaughtUp { swarm: "garden".into(), with: peer.clone(), events: 3 },
+                "caught up cli-9f31     3 missed events of garden",
+            ),
+            (
+                NodeEvent::FeedForked { swarm: "garden".into(), author: peer.clone(), epoch: 1 },
+                "warning  cli-9f31     has signed two different histories in garden: do not trust it",
+            ),
             (NodeEvent::Lagged(7), "missed   7 events: too many at once"),
         ];
         for (event, expected) in cases {

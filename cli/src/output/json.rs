@@ -126,6 +126,22 @@ pub(crate) fn at_age(age: Duration) -> String {
     at(Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN))
 }
 
+/// A time by milliseconds since 1970; far away, as far as there are dates.
+pub(crate) fn timestamp(ms: u64) -> Timestamp {
+    i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// The same, RFC 3339 in UTC with milliseconds.
+pub(crate) fn at_ms(ms: u64) -> String {
+    at(timestamp(ms))
+}
+
+/// How long ago that is; nothing if it is to come.
+pub(crate) fn age(ms: u64) -> Duration {
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    Duration::from_millis(now.saturating_sub(ms))
+}
+
 fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -4,36 +4,41 @@ pub(crate) mod address;
 pub(crate) mod asked;
 pub(crate) mod banner;
 pub(crate) mod endpoints;
+pub(crate) mod entry;
+pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod json;
 pub(crate) mod looked;
+pub(crate) mod mail;
 pub(crate) mod peers;
 pub(crate) mod render;
+pub(crate) mod schedules;
+pub(crate) mod sink;
 pub(crate) mod style;
 pub(crate) mod table;
 
 use std::{
     borrow::Cow,
     env,
-    io::{self, IsTerminal as _, Write as _},
-    time::Duration,
+    io::{self, IsTerminal as _},
+    path::Path,
 };
 
 use anstream::{AutoStream, ColorChoice};
-use rustix::event::{PollFd, PollFlags, poll};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use self::{
     json::{Answer, Line, Meta},
+    sink::{Piece, Sink},
     style::{Glyphs, Role, Style},
 };
 use crate::{
     args::global::{Color, Early},
     error::CliError,
 };
-
-/// How often it is looked whether somebody still reads.
-const READER: Duration = Duration::from_millis(500);
 
 /// Foreign text for a terminal: what could steer it is spelled out; lines stay.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
@@ -59,6 +64,24 @@ pub(crate) fn steers(sign: char) -> bool {
     !sign.is_ascii_graphic() && sign != ' ' && matches!(escape(sign.encode_utf8(&mut [0; 4])), Cow::Owned(_))
 }
 
+/// What a terminal is like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Terminal {
+    /// JSON on stdout.
+    pub(crate) json: bool,
+    /// No talk on stderr.
+    pub(crate) quiet: bool,
+    /// Columns.
+    pub(crate) width: usize,
+    /// Signs beyond ASCII.
+    pub(crate) unicode: bool,
+    /// Colour on stdout and on stderr.
+    pub(crate) colour: (bool, bool),
+    /// Time zone of who reads.
+    pub(crate) zone: Option<String>,
+}
+
 /// Where output goes and how it looks.
 #[derive(Debug, Clone)]
 pub(crate) struct Out {
@@ -74,6 +97,11 @@ pub(crate) struct Out {
     pub(crate) glyphs: Glyphs,
     /// Columns to fill.
     pub(crate) width: usize,
+    /// Times carry the date: the text is read later.
+    pub(crate) dated: bool,
+    sink: Sink,
+    /// The time zone of the reader, if it is not that of this process.
+    zone: Option<TimeZone>,
 }
 
 impl Out {
@@ -87,6 +115,39 @@ impl Out {
             talk: Style::new(colours(early.color, &io::stderr())),
             glyphs: Glyphs::of_locale(|name| env::var(name).ok()),
             width: width(),
+            dated: false,
+            sink: Sink::Process,
+            zone: None,
+        }
+    }
+
+    /// For a client of the control socket, which has said how its terminal is; without that it is a program.
+    pub(crate) fn to(client: mpsc::Sender<Piece>, terminal: Option<&Terminal>, verbose: bool) -> Self {
+        let program = Terminal { json: true, ..Terminal::default() };
+        let terminal = terminal.unwrap_or(&program);
+        Self {
+            json: terminal.json,
+            quiet: terminal.quiet,
+            verbose,
+            style: Style::new(terminal.colour.0),
+            talk: Style::new(terminal.colour.1),
+            glyphs: if terminal.unicode { style::UNICODE } else { style::ASCII },
+            width: terminal.width.max(1),
+            dated: false,
+            sink: Sink::Client(client),
+            zone: terminal.zone.as_deref().and_then(|name| TimeZone::get(name).ok()),
+        }
+    }
+
+    /// How the terminal of this process is, to tell it to a node that prints for us.
+    pub(crate) fn terminal(&self) -> Terminal {
+        Terminal {
+            json: self.json,
+            quiet: self.quiet,
+            width: self.width,
+            unicode: self.glyphs == style::UNICODE,
+            colour: (self.style.colour(), self.talk.colour()),
+            zone: TimeZone::system().iana_name().map(str::to_owned),
         }
     }
 
@@ -102,41 +163,52 @@ impl Out {
 
     /// Bytes on stdout, as they are.
     pub(crate) fn bytes(&self, data: &[u8]) -> Result<(), CliError> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(data).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => CliError::closed(),
-            _ => CliError::internal(format!("cannot write to stdout: {error}")),
-        })
+        self.sink.out(data)
     }
 
     /// The JSON answer of a one-shot command.
     pub(crate) fn answer(&self, kind: &str, data: Value, meta: Meta) -> Result<(), CliError> {
-        self.line(&json::ascii(&Answer::data(kind, data, meta)))
+        self.sink.json(&json::ascii(&Answer::data(kind, data, meta)), Piece::Answer)
     }
 
     /// A JSON line of a stream.
     pub(crate) fn event(&self, kind: &str, fields: Value) -> Result<(), CliError> {
-        self.line(&json::ascii(&Line::new(kind, fields)))
+        self.sink.json(&json::ascii(&Line::new(kind, fields)), |line| Piece::Event(kind.to_owned(), line))
     }
 
     /// Resolves when whoever read stdout has gone. For commands that may have nothing to write for hours.
     pub(crate) async fn reader_gone(&self) {
-        loop {
-            tokio::time::sleep(READER).await;
-            let stdout = io::stdout();
-            // The writing end of a pipe only ever reports this when nobody can read it any more.
-            let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
-            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            if poll(&mut ends, Some(&now)).is_ok() && ends[0].revents().contains(PollFlags::ERR) {
-                return;
-            }
-        }
+        self.sink.reader_gone().await;
+    }
+
+    /// Writes a file of whoever gave the command.
+    pub(crate) fn file(&self, path: &Path, data: &[u8]) -> Result<(), CliError> {
+        self.sink.file(path, data)
+    }
+
+    /// The time zone of who reads.
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.zone.clone().unwrap_or_else(TimeZone::system)
+    }
+
+    /// Time of day, for people who watch; with the date where it is read later.
+    pub(crate) fn clock(&self) -> String {
+        self.zoned(Timestamp::now()).strftime(if self.dated { "%Y-%m-%d %H:%M:%S" } else { "%H:%M:%S" }).to_string()
+    }
+
+    /// A time, milliseconds since 1970, where the reader is.
+    pub(crate) fn time(&self, ms: u64, format: &str) -> String {
+        self.zoned(json::timestamp(ms)).strftime(format).to_string()
+    }
+
+    fn zoned(&self, time: Timestamp) -> Zoned {
+        time.to_zoned(self.zone())
     }
 
     /// A line of talk on stderr; lost if nobody reads it.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            self.sink.err(text);
         }
     }
 
@@ -151,11 +223,11 @@ impl Out {
             return 0;
         }
         if self.json {
-            let told = self.line(&json::ascii(&Answer::error(kind, error.to_json())));
+            let told = self.sink.json(&json::ascii(&Answer::error(kind, error.to_json())), Piece::Answer);
             return if told.is_ok() { error.exit() } else { 1 };
         }
         if !error.facts().silent {
-            let _ = writeln!(io::stderr().lock(), "{}", error.to_text(self.talk));
+            self.sink.err(&error.to_text(self.talk));
         }
         error.exit()
     }

@@ -1,6 +1,6 @@
 //! Small pieces of text: durations, ages, ids, counts, lines with something at their right end.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -98,10 +98,26 @@ pub(crate) fn quote(word: &str) -> String {
     }
 }
 
+thread_local! {
+    /// What the client typed for whom this thread runs a command.
+    static TYPED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// The words after `p2pnode`.
+pub(crate) fn typed() -> Vec<String> {
+    let own = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    TYPED.with_borrow(|typed| typed.clone()).unwrap_or_else(own)
+}
+
+/// From now on this thread works for a client that typed these words.
+pub(crate) fn typed_by_client(words: Vec<String>) {
+    TYPED.set(Some(words));
+}
+
 /// The command as it was typed, with something put right after `p2pnode` or at its end.
 pub(crate) fn again(first: &str, last: &str) -> String {
-    let typed = std::env::args_os().skip(1).map(|word| quote(&word.to_string_lossy()));
-    let words = [first.to_owned()].into_iter().chain(typed).chain([last.to_owned()]);
+    let words = typed().into_iter().map(|word| quote(&word));
+    let words = [first.to_owned()].into_iter().chain(words).chain([last.to_owned()]);
     let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
     format!("p2pnode {}", words.join(" "))
 }
@@ -155,6 +171,13 @@ mod tests {
         assert_eq!(lines[0], "fern:   one");
         assert!(lines[1].starts_with("        two") && lines[1].ends_with("3 ms"));
         assert!(labelled("fern:", 8, "", "3 ms").starts_with("fern:"));
+    }
+
+    #[test]
+    fn hints_repeat_what_the_client_typed() {
+        typed_by_client(vec!["ask".into(), "who is there?".into()]);
+        assert_eq!(again("", "--wait-first 10s"), "p2pnode ask \"who is there?\" --wait-first 10s");
+        assert_eq!(again("-P b", ""), "p2pnode -P b ask \"who is there?\"");
     }
 
     #[test]

@@ -128,7 +128,7 @@ async fn at(moment: Option<Instant>) {
 }
 
 /// The result, or what the caller is told instead.
-fn value(ended: Ended, stream: bool) -> Result<Value, HandlerError> {
+pub(super) fn value(ended: Ended, stream: bool) -> Result<Value, HandlerError> {
     Err(match ended {
         Ended::Done(stdout) if stream => return Ok(input::items(&stdout)),
         Ended::Done(stdout) => return Ok(input::result(stdout)),

@@ -7,9 +7,11 @@
 
 mod child;
 mod handler;
+mod hooks;
 mod input;
 mod pump;
 mod run;
+mod scheduled;
 
 use std::{
     env,
@@ -24,7 +26,9 @@ use tokio::sync::Semaphore;
 pub(crate) use self::{
     child::{alive, kill_all},
     handler::{Answers, Serves},
+    hooks::{Counts, Hooks},
     run::{Ended, Job, Run},
+    scheduled::scheduled,
 };
 use crate::{error::CliError, output::render::quote};
 
@@ -90,10 +94,7 @@ impl Program {
     ///
     /// `option` is what the user typed before it, for errors.
     pub(crate) fn parse(option: &str, command: &str, slots: Arc<Semaphore>) -> Result<Self, CliError> {
-        let argv = shlex::split(command).ok_or_else(|| {
-            CliError::usage(format!("{option} {command}: a quote is not closed, or a backslash stands at the end"))
-        })?;
-        Self::new(option, argv, slots)
+        Self::new(option, split(option, command)?, slots)
     }
 
     /// A command that is split already.
@@ -130,6 +131,24 @@ impl Program {
         let file = self.argv.first().map(Path::new).and_then(Path::file_name);
         file.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
+}
+
+/// The words of a command, with a path that means the same to a node that runs in another folder.
+pub(crate) fn argv(option: &str, command: &str) -> Result<Vec<String>, CliError> {
+    let mut argv = split(option, command)?;
+    let path = argv.first().map(Path::new).filter(|path| path.components().count() > 1);
+    let whole = path.map(std::path::absolute).transpose().map_err(|error| CliError::io(option, &error))?;
+    if let (Some(first), Some(whole)) = (argv.first_mut(), whole.as_deref().and_then(Path::to_str)) {
+        whole.clone_into(first);
+    }
+    Ok(argv)
+}
+
+/// The words of a command, by shell rules.
+fn split(option: &str, command: &str) -> Result<Vec<String>, CliError> {
+    shlex::split(command).ok_or_else(|| {
+        CliError::usage(format!("{option} {command}: a quote is not closed, or a backslash stands at the end"))
+    })
 }
 
 fn missing(option: &str, name: &str) -> CliError {

@@ -12,21 +12,22 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::key_of;
+use p2pnode_behaviours::{key_of, peer_of};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{ConversationId, EventId, MailId, SwarmId},
-    mail::Mail,
+    mail::{Mail, MailMeta},
     talk::Message,
 };
 use rmpv::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::letters::{self, Address, Question, Word};
 use crate::{
     endpoint::HandlerError,
     events::NodeEvent,
+    mail::Note,
     node::{Node, WeakNode},
     peers::PeerRef,
     talk::{Heard, Said, Talk},
@@ -71,8 +72,49 @@ enum Way {
     Call,
     /// As mail, to this node alone.
     Letter(Box<Letter>),
+    /// As mail that was kept: the answer is kept too, until the asker has it.
+    Post(Box<Kept>),
     /// To the whole swarm.
     Talk(Talk),
+}
+
+/// The kept mail that is answered.
+struct Kept {
+    node: WeakNode,
+    mail: Mail,
+}
+
+impl Kept {
+    /// A word on the way; an asker who is not there misses it.
+    async fn tell(&self, word: &Word) -> Result<(), HandlerError> {
+        let gone = || HandlerError::code(ErrorCode::AgentUnavailable, "the node has stopped");
+        let node = self.node.upgrade().ok_or_else(gone)?;
+        let (Some(swarm), Some(from), Some(peer)) =
+            (self.mail.swarm, key_of(&node.peer_id()), peer_of(&self.mail.from))
+        else {
+            return Ok(());
+        };
+        let address = Address { swarm, from, to: self.mail.from, conversation: self.mail.conversation };
+        let mut mail = letters::word(&address, word, self.mail.id, node.now_ms());
+        mail.meta = Some(MailMeta { name: node.name().to_owned(), live: false }.encode());
+        let sealed = mail.seal(&node.signing_key()).into_raw();
+        if let Err(error) = node.deliver(peer, sealed).await {
+            tracing::debug!(%peer, %error, "the asker is not there");
+        }
+        Ok(())
+    }
+
+    /// The last word, which waits for the asker.
+    async fn end(&self, last: Option<Word>) -> Result<(), HandlerError> {
+        let Some(node) = self.node.upgrade() else { return Ok(()) };
+        let (done, kept) = oneshot::channel();
+        node.post_surely(Note::Worked { author: self.mail.from, id: self.mail.id, last, done }).await;
+        match kept.await {
+            Ok(Err(error)) => Err(HandlerError::code(ErrorCode::InternalError, error.to_string())),
+            // The node stops: the next run tells the asker.
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The mail that is answered.
@@ -136,6 +178,12 @@ impl Ask {
         let letter = match &self.back.way {
             Way::Call => return Ok(()),
             Way::Talk(talk) => return talk.say(word).await,
+            Way::Post(kept) => {
+                return match word {
+                    Word::Ack | Word::Progress(_) => kept.tell(word).await,
+                    Word::Reply(_) | Word::Failed(_) | Word::Leave => kept.end(Some(word.clone())).await,
+                };
+            }
             Way::Letter(letter) => letter,
         };
         let _turn = letter.turn.lock().await;
@@ -284,6 +332,32 @@ impl Answerer {
         Ok(())
     }
 
+    /// A place for one more question, if there is one.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
+    /// Works on a question that was kept, in a place.
+    pub(crate) fn work_on(&self, node: &Node, mail: &Mail, place: OwnedSemaphorePermit) {
+        let kept = Kept { node: node.downgrade(), mail: mail.clone() };
+        let (Some(handler), Ok(question), Some(peer), Some(swarm)) =
+            (self.handler.clone(), letters::read_ask(mail), peer_of(&mail.from), mail.swarm)
+        else {
+            let error = RpcError::new(ErrorCode::EndpointNotFound, "this node cannot answer this question");
+            tokio::spawn(async move { kept.end(Some(Word::Failed(error))).await });
+            return;
+        };
+        let way = Way::Post(Box::new(kept));
+        let (id, trace) = (QuestionId::Mail(mail.id), mail.trace.clone());
+        let cx = self.context(node, node.reference(peer), swarm, mail.conversation, trace, way, &question);
+        let arrived = Arrived { id, peer, remote: None, cx, question };
+        let (this, node) = (self.clone(), node.clone());
+        tokio::spawn(async move {
+            this.run(node, handler, arrived).await;
+            drop(place);
+        });
+    }
+
     /// Takes a question that was put to the whole swarm.
     pub(crate) fn hear(&self, node: &Node, heard: &Heard, message: Message) {
         let Some(handler) = self.handler.clone() else { return };
@@ -344,6 +418,7 @@ impl Answerer {
         let id = match &way {
             Way::Talk(talk) => Some(QuestionId::Event(talk.message())),
             Way::Letter(letter) => Some(QuestionId::Mail(letter.question)),
+            Way::Post(kept) => Some(QuestionId::Mail(kept.mail.id)),
             Way::Call => None,
         };
         if let Some(id) = id {
@@ -419,7 +494,13 @@ impl Answerer {
 /// Sends the last word; tells in one what it was.
 async fn conclude(cx: &Ask, outcome: Option<Result<Value, HandlerError>>) -> String {
     let (word, summary) = match outcome {
-        None => return "cancelled".into(),
+        None => {
+            if let Way::Post(kept) = &cx.back.way {
+                // What fails here is told by whoever keeps mail.
+                let _ = kept.end(None).await;
+            }
+            return "cancelled".into();
+        }
         Some(Ok(value)) => (Word::Reply(value), "reply".to_owned()),
         Some(Err(error)) if error.is_decline() => (Word::Leave, "declined".to_owned()),
         Some(Err(error)) => {

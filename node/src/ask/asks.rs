@@ -61,6 +61,11 @@ impl Asks {
         Ok(Registered { asks: self.clone(), conversation })
     }
 
+    /// Whether somebody waits for words in this conversation.
+    pub(crate) fn waits(&self, conversation: &ConversationId) -> bool {
+        self.lock().contains_key(conversation)
+    }
+
     /// An event of a conversation that this node opened by asking. One that finds no room is lost: the asker does not
     /// keep up with its own question.
     pub(crate) fn hear(&self, heard: &Heard) {

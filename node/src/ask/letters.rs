@@ -6,7 +6,7 @@ use bytes::Bytes;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{ConversationId, MailId, PeerKey, SwarmId},
-    mail::{Mail, Part, kind},
+    mail::{Mail, MailMeta, Part, kind},
     msgpack,
     talk::Failure,
 };
@@ -84,7 +84,8 @@ fn mail(address: &Address, kind: &str, in_reply_to: Option<MailId>, parts: Vec<P
         sent_ms: now_ms,
         not_after_ms: now_ms.saturating_add(ASK_EXPIRES_MS),
         trace: None,
-        meta: None,
+        // Who asks or answers so waits as long as it runs; what waits longer is in the outbox.
+        meta: Some(MailMeta { name: String::new(), live: true }.encode()),
         parts,
     }
 }

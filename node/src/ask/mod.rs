@@ -13,6 +13,6 @@ pub(crate) use answer::{Answerer, Inbox};
 pub use answer::{Ask, AskHandler};
 pub use asker::{AskBuilder, AskError, AskEvent, AskOutcome, Asked};
 pub(crate) use asks::Asks;
-pub(crate) use letters::Word;
+pub(crate) use letters::{Address, Word, word as word_mail};
 pub use one::{Answer, AnswerError};
 pub use state::AskEnd;

@@ -30,6 +30,10 @@ impl EventLoop {
             Command::Connect { addr, done } => self.connect(addr, done),
             Command::Dial { peer } => self.dial(peer, "wanted"),
             Command::Deliver { peer, sealed, done } => self.behaviour().mail.deliver(peer, sealed, done),
+            Command::Acknowledge { ticket, verdict } => match verdict {
+                Ok(ack) => self.behaviour().mail.acknowledge(ticket, ack),
+                Err(error) => self.behaviour().mail.refuse(ticket, error),
+            },
             Command::Hold { peer, done } => {
                 let _ = done.send(self.behaviour().upkeep.hold(&peer));
             }
@@ -45,6 +49,17 @@ impl EventLoop {
             Command::GetValue { key, done } => self.get_value(key, done),
             Command::Providers { key, done } => self.providers(&key, done),
             Command::Lookup { peer, done } => self.lookup(peer, done),
+            Command::Sync { peer, request, done } => {
+                // Without the behaviour `done` is dropped, which says so.
+                if let Some(sync) = self.behaviour().sync.as_mut() {
+                    sync.ask(peer, request, done);
+                }
+            }
+            Command::Answer { ticket, reply } => {
+                if let Some(sync) = self.behaviour().sync.as_mut() {
+                    sync.answer(ticket, *reply);
+                }
+            }
             Command::Table { done } => {
                 let _ = done.send(self.behaviour().discovery.routing_table());
             }

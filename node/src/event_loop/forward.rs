@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use p2pnode_behaviours::{
-    discovery, hello, key_of, mail,
+    discovery, hello, key_of, mail, sync,
     upkeep::{self, Cause, Source},
 };
 use p2pnode_wire::{
@@ -20,7 +21,16 @@ use p2pnode_wire::{
 };
 
 use super::{EventLoop, tick::COMMAND_DIALS};
-use crate::{ask::Inbox, builder::Allow, events::NodeEvent, node::lock, peers::Change, swarm::BehaviourEvent};
+use crate::{
+    ask::Inbox,
+    builder::Allow,
+    events::NodeEvent,
+    history,
+    mail::{Arrival, Note},
+    node::{Node, lock},
+    peers::Change,
+    swarm::BehaviourEvent,
+};
 
 /// In a swarm of at most so many members everybody knows everybody.
 const SMALL_SWARM: usize = 24;
@@ -46,6 +56,7 @@ impl EventLoop {
             SwarmEvent::Behaviour(BehaviourEvent::Mail(event)) => self.on_mail(event),
             SwarmEvent::Behaviour(BehaviourEvent::Discovery(event)) => self.on_discovery(event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(asked)) => self.on_sync(asked),
             SwarmEvent::Behaviour(BehaviourEvent::Rpc(never)) => match never {},
             SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
@@ -226,7 +237,10 @@ impl EventLoop {
     }
 
     fn on_mail(&mut self, event: mail::Event) {
-        let mail::Event::Arrived { peer, mail, ticket, .. } = event;
+        let mail::Event::Arrived { peer, mail, ticket, signed, .. } = event;
+        if self.is_for_post(&mail) {
+            return self.post(peer, *mail, signed, ticket);
+        }
         let id = mail.id;
         let verdict = match mail.kind.as_str() {
             kind::ASK => self.asked(peer, *mail),
@@ -238,9 +252,28 @@ impl EventLoop {
             }
         };
         match verdict {
-            Ok(()) => self.behaviour().mail.acknowledge(ticket, MailAck { id, stored: false }),
+            Ok(()) => self.behaviour().mail.acknowledge(ticket, MailAck { id, stored: false, hash: None }),
             Err(error) => self.behaviour().mail.refuse(ticket, error),
         }
+    }
+
+    /// Kept, and not only for somebody who waits for it now.
+    fn is_for_post(&self, mail: &Mail) -> bool {
+        self.post.is_some() && crate::mail::is_kept(mail) && !self.setup.shared.asks.waits(&mail.conversation)
+    }
+
+    fn post(&mut self, peer: PeerId, mail: Mail, raw: Bytes, ticket: mail::Ticket) {
+        let may = if mail.kind == kind::ASK { self.may_ask(&peer, &mail).map(drop) } else { Ok(()) };
+        if let Err(error) = may {
+            return self.behaviour().mail.refuse(ticket, error);
+        }
+        let stranger = lock(&self.setup.shared.peers).swarms_of(&peer).is_empty();
+        let note = Note::Arrived { arrival: Box::new(Arrival { mail, raw, stranger }), ticket };
+        let Some(Err(back)) = self.post.as_ref().map(|post| post.tell(note)) else { return };
+        let Note::Arrived { ticket, .. } = *back else { return };
+        let mut error = RpcError::new(ErrorCode::Overloaded, "too many messages at once");
+        error.retry_after = Some(Duration::from_millis(500));
+        self.behaviour().mail.refuse(ticket, error);
     }
 
     /// A leave is a member's "not me" where we asked, and an asker's "no longer" where we were asked.
@@ -254,15 +287,21 @@ impl EventLoop {
     }
 
     fn asked(&mut self, peer: PeerId, mail: Mail) -> Result<(), RpcError> {
+        let (node, swarm) = self.may_ask(&peer, &mail)?;
+        let remote = self.remote_of(&peer);
+        self.setup.answerer.take(&node, Inbox { peer, remote, swarm, mail })
+    }
+
+    /// Whether a question may be put to this node: in which swarm.
+    fn may_ask(&self, peer: &PeerId, mail: &Mail) -> Result<(Node, SwarmId), RpcError> {
         let absent = || RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler");
         let swarm = mail.swarm.filter(|id| self.setup.swarms.iter().any(|(own, _)| own == id)).ok_or_else(absent)?;
-        let remote = self.remote_of(&peer);
-        let near = remote.as_ref().is_some_and(|addr| self.setup.nearness.is_near(addr));
+        let near = self.remote_of(peer).is_some_and(|addr| self.setup.nearness.is_near(&addr));
         if !near && self.setup.allow == Allow::Private {
             return Err(crate::access::refusal());
         }
-        let Some(node) = self.setup.node.upgrade() else { return Err(absent()) };
-        self.setup.answerer.take(&node, Inbox { peer, remote, swarm, mail })
+        let node = self.setup.node.upgrade().filter(|_| self.setup.answerer.takes_asks()).ok_or_else(absent)?;
+        Ok((node, swarm))
     }
 
     /// Somebody says that it is a member.
@@ -291,6 +330,14 @@ impl EventLoop {
         }
     }
 
+    /// Members alone are told what a swarm has said. Others wait in vain for an answer.
+    fn on_sync(&mut self, asked: sync::Asked) {
+        let sync::Asked { peer, request, ticket } = asked;
+        if lock(&self.setup.shared.peers).swarms_of(&peer).contains(&request.swarm) {
+            self.keep(history::Note::Asked { peer, request, ticket }, false);
+        }
+    }
+
     /// `peer` has shown that it is in these swarms of ours.
     fn met(&mut self, peer: &PeerId, swarms: &[SwarmId], ephemeral: bool) {
         let behaviour = self.behaviour();
@@ -300,6 +347,11 @@ impl EventLoop {
         }
         if !ephemeral {
             swarms.iter().for_each(|swarm| behaviour.discovery.met(&key::swarm(swarm), *peer));
+            self.keep(history::Note::Met { peer: *peer, swarms: swarms.to_vec() }, false);
+            if let Some(post) = &self.post {
+                // Without room it is tried in its time.
+                let _ = post.tell(Note::Met(*peer));
+            }
         }
     }
 

@@ -25,15 +25,19 @@ use tokio::{
 
 use crate::{
     access::{Nearness, Vicinity},
+    acquaintances::Acquaintance,
     addr::BootstrapAddr,
     ask::Answerer,
     builder::Allow,
     command::Command,
     endpoint::{Endpoints, Runner},
+    history::{FeedEnd, Link},
     identity::Identity,
+    mail,
     node::{Shared, WeakNode, lock},
     profile::Profile,
     registry::{Announcement, LocalRegistry},
+    schedules::Timetable,
     swarm::{Behaviour, BehaviourEvent},
     talk::{Feeds, Heard, Keeper, Order},
 };
@@ -67,6 +71,14 @@ pub(crate) struct Setup {
     pub(crate) nearness: Nearness,
     pub(crate) vicinity: Vicinity,
     pub(crate) about: About,
+    /// Keeps what is said, with the ends of our feeds. None in nodes that live for one command.
+    pub(crate) history: Option<(Link, Vec<FeedEnd>)>,
+    /// Keeps mail. None in nodes that live for one command.
+    pub(crate) post: Option<mail::Link>,
+    /// Members of the last run.
+    pub(crate) acquaintances: Vec<Acquaintance>,
+    /// What the node does by itself; its state is written at the end.
+    pub(crate) timetable: Timetable,
 }
 
 impl Setup {
@@ -104,6 +116,8 @@ pub(crate) struct EventLoop {
     /// Events of ours that gossip takes later.
     deferred: VecDeque<talk::Kept>,
     keeper: Option<Keeper>,
+    history: Option<Link>,
+    post: Option<mail::Link>,
     /// Members that others have named, until they are too many for a small swarm.
     named: HashSet<PeerId>,
 }
@@ -116,8 +130,13 @@ impl EventLoop {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (sender, resolved) = mpsc::channel(16);
         tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
-        let feeds = Feeds::new(setup.about.key, &setup.about.name);
+        let mut feeds = Feeds::new(setup.about.key, &setup.about.name, setup.ephemeral);
+        let history = setup.history.take().map(|(link, ends)| {
+            feeds.resume(&ends);
+            link
+        });
         let keeper = setup.remembered(now);
+        let post = setup.post.take();
         let mut this = Self {
             setup,
             announcement: None,
@@ -138,11 +157,14 @@ impl EventLoop {
             recent: VecDeque::new(),
             deferred: VecDeque::new(),
             keeper,
+            history,
+            post,
             named: HashSet::new(),
         };
         for event in early {
             this.forward(event);
         }
+        this.greet_acquaintances();
         this.tick(now);
         tokio::spawn(this.run());
     }
@@ -157,8 +179,17 @@ impl EventLoop {
             }
         }
         drop(self.announcement.take());
+        // Nobody applies commands any more: whoever is about to give one must not wait for it, lest we wait for them.
+        self.setup.commands.close();
         if let (Some(keeper), Some(gossip)) = (self.keeper.take(), self.setup.swarm.behaviour().gossip.as_ref()) {
             keeper.finish(gossip).await;
+        }
+        if let Some(post) = self.post.take() {
+            post.close().await;
+        }
+        self.setup.timetable.close().await;
+        if let Some(history) = self.history.take() {
+            history.close(self.feeds.ends()).await;
         }
         let (_, waiting) = self.goodbye.take().unwrap_or((Instant::now(), Vec::new()));
         let (shared, profile) = (self.setup.shared.clone(), self.setup.profile.take());

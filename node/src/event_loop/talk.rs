@@ -19,6 +19,7 @@ use p2pnode_wire::{
 use super::EventLoop;
 use crate::{
     events::NodeEvent,
+    history::Note,
     node::lock,
     talk::{ConversationEvent, Draft, Heard, PublishError, Published},
 };
@@ -47,6 +48,9 @@ pub(super) struct Kept {
 impl EventLoop {
     /// An event of ours: signed, heard here, and given to gossip, at once or `later`.
     pub(super) fn publish(&mut self, draft: Draft, later: Duration) -> Result<Published, PublishError> {
+        if self.history.as_ref().is_some_and(|history| !history.has_room()) {
+            return Err(PublishError::TooFast);
+        }
         if draft.body.len() > limits::EVENT_MAX {
             return Err(PublishError::TooLarge { size: draft.body.len() });
         }
@@ -72,8 +76,10 @@ impl EventLoop {
         let neighbours = gossip.subscribers(&event.swarm).len();
         keep(&mut self.recent, RECENT, RECENT_FOR, event.swarm, raw.clone());
         self.feeds.published(&event, id);
-        let published = Published { id, raw, neighbours };
         let author = self.setup.identity.peer_id();
+        let note = Note::Heard { event: Box::new(event.clone()), id, raw: raw.clone(), source: author };
+        self.keep(note, true);
+        let published = Published { id, raw, neighbours };
         self.heard(&Heard { event: Arc::new(event), id, author, source: author, own: true });
         Ok(published)
     }
@@ -128,15 +134,23 @@ impl EventLoop {
 
     pub(super) fn inject(&mut self, source: PeerId, raw: Bytes) -> Result<(), gossip::Refused> {
         let gossip = self.setup.swarm.behaviour_mut().gossip.as_mut().ok_or(gossip::Refused::Elsewhere)?;
-        match gossip.inject(source, raw) {
+        match gossip.inject(source, raw.clone()) {
             Ok(_) | Err(gossip::Refused::Known) => Ok(()),
+            Err(gossip::Refused::Replay) => {
+                self.keep(Note::Doubted { raw }, false);
+                Err(gossip::Refused::Replay)
+            }
             Err(why) => Err(why),
         }
     }
 
     pub(super) fn on_gossip(&mut self, event: gossip::Event) {
         match event {
-            gossip::Event::Event { event, id, source, .. } => self.arrived(*event, id, source),
+            gossip::Event::Event { event, id, source, raw, .. } => {
+                self.keep(Note::Heard { event: event.clone(), id, raw, source }, false);
+                self.arrived(*event, id, source);
+            }
+            gossip::Event::Refused { raw: Some(raw), .. } => self.keep(Note::Doubted { raw }, false),
             gossip::Event::Subscribed { peer, swarm } => {
                 self.send_kept(swarm);
                 self.bring_recent(peer, swarm);
@@ -145,6 +159,13 @@ impl EventLoop {
                 tracing::warn!(%peer, events, "a neighbour is too slow and has missed events");
             }
             other => tracing::debug!(event = ?other, "gossip"),
+        }
+    }
+
+    /// What is to be kept.
+    pub(super) fn keep(&self, note: Note, own: bool) {
+        if let Some(history) = &self.history {
+            history.tell(note, own);
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::EventLoop;
 use crate::{
+    acquaintances::DIALLED,
     addr::BootstrapAddr,
     node::{Shared, lock},
     peers::PeerState,
@@ -133,6 +134,19 @@ impl EventLoop {
         }
         lock(&self.setup.shared.progress).local(entry.peer);
         self.dial(entry.peer, "on this host");
+    }
+
+    /// Members of the last run: where they were they may be still.
+    pub(super) fn greet_acquaintances(&mut self) {
+        let known = std::mem::take(&mut self.setup.acquaintances);
+        for one in &known {
+            for addr in &one.addresses {
+                self.behaviour().upkeep.learn(one.peer, addr, Source::Card, None);
+            }
+        }
+        for one in known.iter().take(DIALLED) {
+            self.dial(one.peer, "was a member before");
+        }
     }
 
     /// How a peer was found, for `swarms`.

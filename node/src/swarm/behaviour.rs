@@ -1,5 +1,5 @@
 use libp2p::swarm::{NetworkBehaviour, behaviour::toggle::Toggle};
-use p2pnode_behaviours::{discovery, gossip, hello, mail, rpc, upkeep};
+use p2pnode_behaviours::{discovery, gossip, hello, mail, rpc, sync, upkeep};
 
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]
@@ -9,6 +9,8 @@ pub(crate) struct Behaviour {
     pub(crate) hello: hello::Behaviour,
     pub(crate) rpc: rpc::Behaviour,
     pub(crate) mail: mail::Behaviour,
+    /// Off in nodes that live for one command: they keep nothing.
+    pub(crate) sync: Toggle<sync::Behaviour>,
     pub(crate) discovery: discovery::Behaviour,
     /// Off in nodes that live for one command: they would only disturb the mesh.
     pub(crate) gossip: Toggle<gossip::Behaviour>,

@@ -180,13 +180,17 @@ impl ConversationEvent {
     }
 
     pub(crate) fn new(heard: &Heard, swarm: String, author: PeerRef) -> Self {
-        let event = &heard.event;
+        Self { own: heard.own, via: heard.source, ..Self::kept(heard.id, &heard.event, swarm, author) }
+    }
+
+    /// As it is found in a history, which does not tell who brought it.
+    pub(crate) fn kept(id: EventId, event: &Event, swarm: String, author: PeerRef) -> Self {
         Self {
-            id: heard.id,
+            id,
             swarm,
+            own: false,
+            via: author.id,
             author,
-            own: heard.own,
-            via: heard.source,
             conversation: event.conversation,
             parent: event.parent,
             feed: (event.epoch, event.seq),

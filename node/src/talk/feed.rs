@@ -9,6 +9,8 @@ use p2pnode_wire::{
     talk::Meta,
 };
 
+use crate::history::FeedEnd;
+
 /// An event before it has a place in its feed.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
@@ -46,9 +48,28 @@ pub(crate) struct Feeds {
 }
 
 impl Feeds {
-    pub(crate) fn new(author: PeerKey, name: &str) -> Self {
-        let meta = Meta { name: name.to_owned() }.encode();
+    /// `live`: what it says is not kept.
+    pub(crate) fn new(author: PeerKey, name: &str, live: bool) -> Self {
+        let meta = Meta { name: name.to_owned(), live }.encode();
         Self { author, meta, feeds: HashMap::new() }
+    }
+
+    /// Goes on where an earlier run has ended in order.
+    pub(crate) fn resume(&mut self, ends: &[FeedEnd]) {
+        for end in ends {
+            self.feeds.insert(end.swarm, Feed { epoch: end.epoch, next: end.next, last: end.last });
+        }
+    }
+
+    /// Where the feeds end as of now.
+    pub(crate) fn ends(&self) -> Vec<FeedEnd> {
+        let end = |(swarm, feed): (&SwarmId, &Feed)| FeedEnd {
+            swarm: *swarm,
+            epoch: feed.epoch,
+            next: feed.next,
+            last: feed.last,
+        };
+        self.feeds.iter().map(end).collect()
     }
 
     /// The draft in its place; [`Self::published`] takes the place, so that a failure leaves no gap.
@@ -103,7 +124,7 @@ mod tests {
 
     #[test]
     fn events_follow_each_other_without_a_gap() {
-        let mut feeds = Feeds::new(PeerKey([1; 32]), "fern");
+        let mut feeds = Feeds::new(PeerKey([1; 32]), "fern", false);
         for seq in 0..3_u8 {
             let failed = feeds.next(draft(1), 90, None);
             assert_eq!(failed.seq, u64::from(seq), "what was not published takes no place");
@@ -116,5 +137,16 @@ mod tests {
         assert_eq!((other.epoch, other.seq, other.prev), (200, 0, None), "each swarm has its own");
         let restarted = feeds.next(draft(3), 50, Some(200));
         assert_eq!((restarted.epoch, restarted.seq), (201, 0), "the clock was set back");
+    }
+
+    #[test]
+    fn the_next_run_goes_on_where_this_one_ended() {
+        let (mut before, mut after) =
+            (Feeds::new(PeerKey([1; 32]), "fern", false), Feeds::new(PeerKey([1; 32]), "fern", false));
+        let event = before.next(draft(1), 100, None);
+        before.published(&event, EventId([7; 32]));
+        after.resume(&before.ends());
+        let event = after.next(draft(1), 900, Some(100));
+        assert_eq!((event.epoch, event.seq, event.prev), (100, 1, Some(EventId([7; 32]))));
     }
 }

@@ -26,7 +26,12 @@ pub(crate) use order::Order;
 pub(crate) use seen::Keeper;
 
 use p2pnode_behaviours::gossip;
-use p2pnode_wire::{limits, subject::SubjectError};
+use p2pnode_wire::{event::Event, limits, subject::SubjectError, talk::Meta};
+
+/// Whether an event is for those who are there only: its author lives for one command.
+pub(crate) fn is_live(event: &Event) -> bool {
+    event.meta.as_deref().is_some_and(|meta| Meta::decode(meta).live)
+}
 
 /// Why something could not be said to a swarm.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

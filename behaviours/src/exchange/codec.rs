@@ -1,10 +1,10 @@
-//! One request frame, one reply frame: the codec that small request-response protocols share.
+//! One request frame, one reply frame.
 
-use std::{io, marker::PhantomData};
+use std::{io, marker::PhantomData, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use libp2p_request_response as request_response;
+use libp2p_request_response::{self as request_response, ProtocolSupport};
 use libp2p_swarm::StreamProtocol;
 
 /// Bytes read at once: the buffer grows with what has arrived, never with the length a peer claims.
@@ -14,6 +14,11 @@ const STEP: usize = 16 * 1024;
 pub trait Exchange: Send + Sync + 'static {
     type Request: Send;
     type Response: Send;
+    const PROTOCOL: &'static str;
+    /// From the first byte of the question to the last one of the answer.
+    const TIMEOUT: Duration;
+    /// Questions under way per connection.
+    const STREAMS: usize;
     const MAX_REQUEST: usize;
     const MAX_RESPONSE: usize;
 
@@ -34,6 +39,16 @@ impl<E> Clone for Codec<E> {
 impl<E> Default for Codec<E> {
     fn default() -> Self {
         Self(PhantomData)
+    }
+}
+
+impl<E: Exchange> Codec<E> {
+    /// libp2p's behaviour for this protocol.
+    pub fn behaviour() -> request_response::Behaviour<Self> {
+        let settings = request_response::Config::default()
+            .with_request_timeout(E::TIMEOUT)
+            .with_max_concurrent_streams(E::STREAMS);
+        request_response::Behaviour::new([(StreamProtocol::new(E::PROTOCOL), ProtocolSupport::Full)], settings)
     }
 }
 
