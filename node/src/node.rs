@@ -578,15 +578,8 @@ impl Node {
         &self.0.mail_limits
     }
 
-    /// Tells those who keep mail; without room they look in their time.
-    pub(crate) fn post(&self, note: mail::Note) {
-        if let Some(post) = &self.0.post {
-            let _ = post.tell(note);
-        }
-    }
-
-    /// The same, with room made.
-    pub(crate) async fn post_surely(&self, note: mail::Note) {
+    /// Tells those who keep mail.
+    pub(crate) async fn post(&self, note: mail::Note) {
         if let Some(post) = &self.0.post {
             post.send(note).await;
         }

@@ -108,7 +108,7 @@ impl Kept {
     async fn end(&self, last: Option<Word>) -> Result<(), HandlerError> {
         let Some(node) = self.node.upgrade() else { return Ok(()) };
         let (done, kept) = oneshot::channel();
-        node.post_surely(Note::Worked { author: self.mail.from, id: self.mail.id, last, done }).await;
+        node.post(Note::Worked { author: self.mail.from, id: self.mail.id, last, done }).await;
         match kept.await {
             Ok(Err(error)) => Err(HandlerError::code(ErrorCode::InternalError, error.to_string())),
             // The node stops: the next run tells the asker.

@@ -349,8 +349,7 @@ impl EventLoop {
             swarms.iter().for_each(|swarm| behaviour.discovery.met(&key::swarm(swarm), *peer));
             self.keep(history::Note::Met { peer: *peer, swarms: swarms.to_vec() }, false);
             if let Some(post) = &self.post {
-                // Without room it is tried in its time.
-                let _ = post.tell(Note::Met(*peer));
+                post.met(*peer);
             }
         }
     }

@@ -10,12 +10,13 @@ use p2pnode_wire::{
     msgpack,
 };
 
-use super::{Send, SendError, task::Note};
+use super::{Note, Send, SendError};
 use crate::{
     node::Node,
     peers::PeerRef,
     store::{
-        InboxQuery, InboxRow, InboxState, OutboxQuery, OutboxRow, OutboxState, Store, StoreError, WorkState, Write,
+        InboxQuery, InboxRow, InboxState, OutboxQuery, OutboxRow, OutboxState, Store, StoreError, Waiting, WorkState,
+        Write,
     },
     target::Target,
 };
@@ -167,20 +168,19 @@ impl Mailbox {
         let Some(author) = key_of(&from) else { return Ok(false) };
         let node = self.node.clone();
         let marked = self.store.write_durably(move |tables| {
-            let Some(mut row) = tables.inbox_item(&author, &id)? else { return Ok(None) };
+            let Some(mut row) = tables.inbox_item(&author, &id)? else { return Ok((false, None)) };
             let first = row.state == InboxState::Unread && state == InboxState::Read;
             row.state = state;
             tables.put_inbox(&row, None)?;
-            if first && row.mail.kind == kind::MESSAGE && !row.stranger {
-                receipt(tables, &node, &row.mail)?;
-            }
-            Ok(Some(first))
+            let tells = first && row.mail.kind == kind::MESSAGE && !row.stranger;
+            let receipt = tells.then(|| receipt(tables, &node, &row.mail)).transpose()?;
+            Ok((true, receipt))
         });
-        let marked = marked.await?;
-        if marked == Some(true) {
-            self.node.post(Note::Queued);
+        let (marked, receipt) = marked.await?;
+        if let Some(receipt) = receipt {
+            self.node.post(Note::Queued(receipt)).await;
         }
-        Ok(marked.is_some())
+        Ok(marked)
     }
 
     /// Removes messages that were thrown away; how many.
@@ -221,7 +221,7 @@ impl Mailbox {
 }
 
 /// Tells the author of a message that it was read. Nobody asks for receipts of receipts.
-fn receipt(tables: &mut dyn Write, node: &Node, of: &Mail) -> Result<(), StoreError> {
+fn receipt(tables: &mut dyn Write, node: &Node, of: &Mail) -> Result<Waiting, StoreError> {
     let now = node.now_ms();
     let life = u64::try_from(RECEIPT.as_millis()).unwrap_or(u64::MAX);
     let mail = Mail {
@@ -240,14 +240,7 @@ fn receipt(tables: &mut dyn Write, node: &Node, of: &Mail) -> Result<(), StoreEr
         ..of.clone()
     };
     let raw = mail.seal(&node.signing_key()).into_raw();
-    let row = OutboxRow {
-        raw,
-        mail,
-        state: OutboxState::Sent,
-        attempts: 0,
-        next_ms: now,
-        changed_ms: now,
-        error: String::new(),
-    };
-    tables.put_outbox(&row, Some(""))
+    let row = OutboxRow::new(mail, raw, now);
+    tables.put_outbox(&row, Some(""))?;
+    Ok(row.waiting())
 }

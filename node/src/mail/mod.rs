@@ -6,6 +6,8 @@
 mod arrive;
 mod handle;
 mod limits;
+mod lines;
+mod link;
 mod outbox;
 mod send;
 mod task;
@@ -15,5 +17,6 @@ pub(crate) use arrive::Arrival;
 pub use handle::{InboxMail, Mailbox, OutboxMail};
 pub(crate) use handle::{inbox_mail, outbox_mail};
 pub use limits::MailLimits;
+pub(crate) use link::{Link, Note};
 pub use send::{Send, SendError};
-pub(crate) use task::{Link, Note, is_kept, start};
+pub(crate) use task::{is_kept, start};

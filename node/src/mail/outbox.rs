@@ -5,11 +5,12 @@ use std::time::Duration;
 use p2pnode_behaviours::mail::DeliverError;
 use p2pnode_wire::mail::{MailAck, Receipt};
 
+use super::lines::Landing;
 use crate::store::{OutboxRow, OutboxState};
 
 /// Between tries: doubling, a fifth more or less.
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+pub(super) const FIRST: Duration = Duration::from_secs(1);
+pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// Characters of an error that are kept.
 const ERROR_MAX: usize = 300;
@@ -20,25 +21,33 @@ pub(super) fn pause(attempts: u32, spread: f64) -> Duration {
     doubled.min(LONGEST).mul_f64(0.8 + 0.4 * spread)
 }
 
-/// A try has ended.
-pub(super) fn tried(row: &mut OutboxRow, outcome: Result<MailAck, DeliverError>, now_ms: u64, spread: f64) {
-    row.attempts = row.attempts.saturating_add(1);
-    let later = |pause: Duration| now_ms.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+/// What an outcome says about the peer and the message.
+pub(super) fn landing(outcome: &Result<MailAck, DeliverError>) -> Landing {
     match outcome {
-        Ok(_) => {
+        Ok(_) => Landing::Settled,
+        Err(DeliverError::Refused(error)) if error.retryable => Landing::Later(error.retry_after),
+        Err(DeliverError::Refused(_)) => Landing::Settled,
+        Err(_) => Landing::Silent,
+    }
+}
+
+/// A try has ended; it is tried `again` after that, if at all.
+pub(super) fn tried(row: &mut OutboxRow, outcome: Result<MailAck, DeliverError>, again: Option<Duration>, now_ms: u64) {
+    row.attempts = row.attempts.saturating_add(1);
+    match (again, outcome) {
+        (_, Ok(_)) => {
             (row.state, row.changed_ms) = (OutboxState::Stored, now_ms);
             row.error.clear();
         }
-        Err(DeliverError::Refused(error)) if !error.retryable => {
+        (None, Err(error)) => {
             (row.state, row.changed_ms) = (OutboxState::Refused, now_ms);
-            row.error = short(&format!("{} ({})", error.message, error.code.name()));
+            row.error = short(&match error {
+                DeliverError::Refused(error) => format!("{} ({})", error.message, error.code.name()),
+                other => other.to_string(),
+            });
         }
-        Err(error) => {
-            let asked = match &error {
-                DeliverError::Refused(error) => error.retry_after,
-                _ => None,
-            };
-            row.next_ms = later(asked.unwrap_or_default().max(pause(row.attempts, spread)));
+        (Some(after), Err(error)) => {
+            row.next_ms = now_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             row.error = short(&error.to_string());
         }
     }
@@ -102,15 +111,15 @@ mod tests {
             meta: None,
             parts: Vec::new(),
         };
-        OutboxRow {
-            raw: Bytes::new(),
-            mail,
-            state: OutboxState::Sent,
-            attempts: 0,
-            next_ms: 0,
-            changed_ms: 0,
-            error: String::new(),
-        }
+        OutboxRow::new(mail, Bytes::new(), 0)
+    }
+
+    fn try_at(row: &mut OutboxRow, outcome: Result<MailAck, DeliverError>, now_ms: u64) {
+        let again = match landing(&outcome) {
+            Landing::Settled => None,
+            Landing::Later(_) | Landing::Silent => Some(pause(row.attempts + 1, 0.5)),
+        };
+        tried(row, outcome, again, now_ms);
     }
 
     #[test]
@@ -124,11 +133,11 @@ mod tests {
     fn a_refusal_is_final_unless_it_says_otherwise() {
         let refused = |code| Err(DeliverError::Refused(RpcError::new(code, "no")));
         let mut row = row();
-        tried(&mut row, refused(ErrorCode::InboxFull), 100, 0.5);
+        try_at(&mut row, refused(ErrorCode::InboxFull), 100);
         assert_eq!((row.state, row.attempts, row.next_ms), (OutboxState::Sent, 1, 1_100));
-        tried(&mut row, Err(DeliverError::Unreachable), 2_000, 0.5);
+        try_at(&mut row, Err(DeliverError::Unreachable), 2_000);
         assert_eq!((row.state, row.attempts, row.next_ms), (OutboxState::Sent, 2, 4_000));
-        tried(&mut row, refused(ErrorCode::EndpointNotFound), 5_000, 0.5);
+        try_at(&mut row, refused(ErrorCode::EndpointNotFound), 5_000);
         assert_eq!(row.state, OutboxState::Refused);
         assert!(row.error.contains("ENDPOINT_NOT_FOUND"), "{}", row.error);
     }
@@ -137,7 +146,7 @@ mod tests {
     fn states_go_forward_only() {
         let mut row = row();
         let ack = MailAck { id: row.mail.id, stored: true, hash: None };
-        tried(&mut row, Ok(ack), 1, 0.5);
+        try_at(&mut row, Ok(ack), 1);
         assert!(!expire(&mut row, 20_000), "it is there");
         assert!(receipt(&mut row, Receipt::Read, 2) && !receipt(&mut row, Receipt::Delivered, 3));
         assert_eq!((row.state, row.changed_ms), (OutboxState::Read, 2));

@@ -10,11 +10,11 @@ use p2pnode_wire::{
     mail::{Mail, MailMeta, Part, kind},
 };
 
-use super::task::Note;
+use super::Note;
 use crate::{
     history::text,
     node::Node,
-    store::{OutboxQuery, OutboxRow, OutboxState, StoreError},
+    store::{OutboxQuery, OutboxRow, OutboxState, StoreError, Write},
     target::{Target, TargetError},
 };
 
@@ -151,28 +151,29 @@ impl Send {
         }
         let (id, now) = (mail.id, mail.sent_ms);
         let text = text::of_mail(&mail);
-        let row = OutboxRow {
-            raw,
-            mail,
-            state: OutboxState::Sent,
-            attempts: 0,
-            next_ms: now,
-            changed_ms: now,
-            error: String::new(),
-        };
-        let kept = store.write_durably(move |tables| {
+        let row = OutboxRow::new(mail, raw, now);
+        let waiting = row.waiting();
+        let most = limits.outbox;
+        let keep = move |tables: &mut dyn Write| {
             let query = OutboxQuery { states: vec![OutboxState::Sent], limit: 1, ..OutboxQuery::default() };
             // Counting all is for the rare case that there are many.
-            let full = !tables.outbox(&query)?.is_empty() && tables.stats()?.unsettled >= limits.outbox;
+            let full = !tables.outbox(&query)?.is_empty() && tables.stats()?.unsettled >= most;
             if !full {
                 tables.put_outbox(&row, Some(&text))?;
             }
             Ok(!full)
+        };
+        // What is kept goes, also if nobody waits for this any more.
+        let kept = tokio::spawn(async move {
+            let kept = store.write_durably(keep).await?;
+            if kept {
+                node.post(Note::Queued(waiting)).await;
+            }
+            Ok::<bool, StoreError>(kept)
         });
-        if !kept.await? {
-            return Err(SendError::Full { limit: node.mail_limits().outbox });
+        if !kept.await.unwrap_or(Err(StoreError::Closed))? {
+            return Err(SendError::Full { limit: most });
         }
-        node.post(Note::Queued);
         Ok(id)
     }
 

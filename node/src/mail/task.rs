@@ -1,18 +1,18 @@
 //! The task that keeps mail: takes what arrives, tries what is to go, has questions worked on.
 
 use std::{
-    collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use libp2p::PeerId;
 use p2pnode_behaviours::{
+    key_of,
     mail::{DeliverError, Ticket},
     peer_of,
 };
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{ConversationId, EventId, MailId, PeerKey},
+    ids::{EventId, MailId, PeerKey},
     mail::{Mail, MailAck},
 };
 use rand::RngExt;
@@ -24,6 +24,8 @@ use tokio::{
 use super::{
     MailLimits,
     arrive::{self, Arrival, Took},
+    lines::Lines,
+    link::{Link, Met, Note},
     outbox,
     work::{self, Last},
 };
@@ -32,20 +34,17 @@ use crate::{
     command::Command,
     events::NodeEvent,
     node::{Node, WeakNode},
-    store::{InboxQuery, InboxRow, OutboxQuery, OutboxRow, OutboxState, Store, StoreError, WorkState},
+    store::{InboxQuery, InboxRow, OutboxRow, OutboxState, Store, StoreError, Waiting, WorkState},
 };
-
-/// Messages on their way to the store: a megabyte each at most, so this is what a burst may cost.
-const QUEUE: usize = 64;
 
 /// Taken together, with one flush of the disk.
 const BATCH: usize = 32;
 
-/// Messages of ours under way at once, to all peers together; of one conversation with one peer it is one.
-const FLIGHTS: usize = 64;
-
 /// Looked at when nothing else is due: work that found no place, and clocks that were set.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What could not be read or noted is tried again.
+const UNKEPT: Duration = Duration::from_secs(5);
 
 /// Work that found no free place is tried again.
 const BUSY: Duration = Duration::from_millis(500);
@@ -53,48 +52,9 @@ const BUSY: Duration = Duration::from_millis(500);
 /// What is remembered for too long is forgotten so often.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
-/// What the node tells.
-pub(crate) enum Note {
-    /// A message for us. The ticket is answered once it is kept.
-    Arrived { arrival: Box<Arrival>, ticket: Ticket },
-    /// There is something new in the outbox.
-    Queued,
-    /// A peer is there: what waits for it need not wait longer.
-    Met(PeerId),
-    /// A question was worked on.
-    Worked { author: PeerKey, id: MailId, last: Last, done: oneshot::Sender<Result<(), StoreError>> },
-    /// The node stops.
-    Close { done: oneshot::Sender<()> },
-}
-
-/// The way to the task.
-#[derive(Clone)]
-pub(crate) struct Link(mpsc::Sender<Note>);
-
-impl Link {
-    /// Without waiting; a message that finds no room is given back.
-    pub(crate) fn tell(&self, note: Note) -> Result<(), Box<Note>> {
-        self.0.try_send(note).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(note) | mpsc::error::TrySendError::Closed(note) => Box::new(note),
-        })
-    }
-
-    pub(crate) async fn send(&self, note: Note) {
-        let _ = self.0.send(note).await;
-    }
-
-    /// The last word: what was told before is kept when this returns.
-    pub(crate) async fn close(self) {
-        let (done, closed) = oneshot::channel();
-        if self.0.send(Note::Close { done }).await.is_ok() {
-            let _ = closed.await;
-        }
-    }
-}
-
 /// Starts the task once the node is there.
 pub(crate) fn start(store: Store, limits: MailLimits, answerer: Answerer) -> (Link, impl FnOnce(WeakNode)) {
-    let (sender, notes) = mpsc::channel(QUEUE);
+    let (link, notes, met) = Link::new();
     let run = move |node: WeakNode| {
         let now = Instant::now();
         let task = Task {
@@ -102,30 +62,37 @@ pub(crate) fn start(store: Store, limits: MailLimits, answerer: Answerer) -> (Li
             limits,
             node,
             answerer,
-            busy: BTreeSet::new(),
+            lines: Lines::default(),
             flights: JoinSet::new(),
+            loaded: false,
             next: now,
             next_work: now,
             next_forget: now,
             failing: false,
         };
-        tokio::spawn(task.run(notes));
+        tokio::spawn(task.run(notes, met));
     };
-    (Link(sender), run)
+    (link, run)
 }
 
-/// One conversation with one peer: its messages go one after the other.
-type Line = (PeerKey, ConversationId);
-
-type Flight = (MailId, Line, Result<MailAck, DeliverError>);
+/// A try that has ended.
+struct Flight {
+    waiting: Waiting,
+    hash: EventId,
+    since: Instant,
+    outcome: Result<MailAck, DeliverError>,
+}
 
 struct Task {
     store: Store,
     limits: MailLimits,
     node: WeakNode,
     answerer: Answerer,
-    busy: BTreeSet<Line>,
+    lines: Lines,
     flights: JoinSet<Flight>,
+    /// Whether `lines` has what earlier runs have left.
+    loaded: bool,
+    /// When the outbox is looked at next.
     next: Instant,
     next_work: Instant,
     next_forget: Instant,
@@ -133,7 +100,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut notes: mpsc::Receiver<Note>) {
+    async fn run(mut self, mut notes: mpsc::Receiver<Note>, met: Arc<Met>) {
         self.interrupted().await;
         let mut batch = Vec::new();
         loop {
@@ -148,6 +115,10 @@ impl Task {
                         let _ = done.send(());
                         return;
                     }
+                }
+                peers = met.next() => {
+                    self.next = Instant::now();
+                    peers.iter().filter_map(key_of).for_each(|key| self.lines.met(&key, self.next));
                 }
                 Some(landed) = self.flights.join_next() => {
                     let others = std::iter::from_fn(|| self.flights.try_join_next());
@@ -181,8 +152,7 @@ impl Task {
         for note in batch.drain(..) {
             match note {
                 Note::Arrived { arrival, ticket } => arrived.push((*arrival, ticket)),
-                Note::Queued => self.next = now,
-                Note::Met(peer) => self.hasten(peer, now).await,
+                Note::Queued(waiting) => self.queued(waiting, now),
                 Note::Worked { author, id, last, done } => {
                     let _ = done.send(self.worked(author, id, last, now).await);
                 }
@@ -259,100 +229,124 @@ impl Task {
         }
     }
 
+    fn queued(&mut self, waiting: Waiting, now: Instant) {
+        self.lines.add(waiting, now);
+        self.next = now;
+    }
+
     /// Sends what is due, the first of each line only.
     async fn dispatch(&mut self, now: Instant) {
         let Some(node) = self.node.upgrade() else { return };
-        let (now_ms, busy) = (node.now_ms(), self.busy.clone());
-        let room = FLIGHTS.saturating_sub(self.flights.len());
-        if room < FLIGHTS / 2 {
-            // Those under way make room in a moment; looking through what is due for each of them would be most of the work.
+        if !self.loaded {
+            match self.store.read(|tables| tables.outbox_waiting()).await {
+                Ok(waiting) => waiting.into_iter().for_each(|waiting| self.lines.add(waiting, now)),
+                Err(error) => {
+                    self.next = now + UNKEPT;
+                    return self.failed(&error);
+                }
+            }
+            self.loaded = true;
+        }
+        self.expire(&node, now).await;
+        let go = self.lines.take(now);
+        if !go.is_empty() {
+            let ids: Vec<MailId> = go.iter().map(|waiting| waiting.id).collect();
+            let rows = self.store.read(move |tables| {
+                ids.iter().map(|id| tables.outbox_item(id)).collect::<Result<Vec<_>, StoreError>>()
+            });
+            match rows.await {
+                Ok(rows) => {
+                    go.into_iter().zip(rows).for_each(|(waiting, row)| self.launch(&node, waiting, row, now));
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    go.iter().for_each(|waiting| self.lines.unkept(waiting, now + UNKEPT));
+                }
+            }
+        }
+        let (due, over_ms) = self.lines.next();
+        let over = over_ms.map(|over| now + Duration::from_millis(over.saturating_sub(node.now_ms())).min(LOOK_EVERY));
+        self.next = [due, over].into_iter().flatten().fold(self.next, Instant::min);
+    }
+
+    /// A message that somebody has taken out of the outbox in the meantime goes nowhere.
+    fn launch(&mut self, node: &Node, waiting: Waiting, row: Option<OutboxRow>, since: Instant) {
+        let row = row.filter(|row| row.state == OutboxState::Sent);
+        let (Some(row), Some(peer)) = (row, peer_of(&waiting.to)) else {
+            self.lines.gone(&waiting.id, since);
+            self.next = since;
+            return;
+        };
+        let (node, hash) = (node.clone(), EventId(arrive::hash(&row.raw)));
+        self.flights.spawn(async move { Flight { waiting, hash, since, outcome: node.deliver(peer, row.raw).await } });
+    }
+
+    /// Says of messages whose time is over that it is.
+    async fn expire(&mut self, node: &Node, now: Instant) {
+        let now_ms = node.now_ms();
+        let over = self.lines.expire(now_ms, now);
+        if over.is_empty() {
             return;
         }
-        let due = self.store.write(move |tables| {
-            let (due, next) = tables.outbox_due(now_ms, 2 * FLIGHTS)?;
-            let (mut go, mut expired, mut lines) = (Vec::new(), Vec::new(), busy);
-            for mut row in due {
+        let ids: Vec<MailId> = over.iter().map(|waiting| waiting.id).collect();
+        let expired = self.store.write(move |tables| {
+            let mut expired = Vec::new();
+            for id in ids {
+                let Some(mut row) = tables.outbox_item(&id)? else { continue };
                 if outbox::expire(&mut row, now_ms) {
                     tables.put_outbox(&row, None)?;
                     expired.push(row);
-                    continue;
-                }
-                let line = (row.mail.to, row.mail.conversation);
-                if go.len() < room && !lines.contains(&line) && is_first(tables, &row)? {
-                    lines.insert(line);
-                    go.push(row);
                 }
             }
-            Ok((go, expired, next))
+            Ok(expired)
         });
-        match due.await {
-            Ok((go, expired, next)) => {
-                expired.iter().for_each(|row| tell_outbox(&node, row));
-                if let Some(next) = next.filter(|next| *next > now_ms) {
-                    self.next = self.next.min(now + Duration::from_millis(next - now_ms));
-                }
-                for row in go {
-                    self.launch(&node, row);
-                }
+        match expired.await {
+            Ok(expired) => expired.iter().for_each(|row| tell_outbox(node, row)),
+            Err(error) => {
+                self.failed(&error);
+                over.iter().for_each(|waiting| self.lines.unkept(waiting, now + UNKEPT));
             }
-            Err(error) => self.failed(&error),
         }
-    }
-
-    fn launch(&mut self, node: &Node, row: OutboxRow) {
-        let Some(peer) = peer_of(&row.mail.to) else { return };
-        let (id, line) = (row.mail.id, (row.mail.to, row.mail.conversation));
-        self.busy.insert(line);
-        let node = node.clone();
-        self.flights.spawn(async move { (id, line, node.deliver(peer, row.raw).await) });
     }
 
     async fn landed(&mut self, flights: Vec<Flight>) {
-        for (_, line, _) in &flights {
-            self.busy.remove(line);
-        }
         let Some(node) = self.node.upgrade() else { return };
-        let now_ms = node.now_ms();
+        let (now, now_ms) = (Instant::now(), node.now_ms());
+        // What follows may go.
+        self.next = now;
+        let mut tries = Vec::new();
+        for Flight { waiting, hash, since, outcome } in flights {
+            let outcome = outcome.and_then(|ack| match ack.hash {
+                Some(of) if of != hash => Err(DeliverError::Unacknowledged("it acknowledged another message".into())),
+                _ => Ok(ack),
+            });
+            let spread = rand::rng().random_range(0.0..1.0);
+            let again = self.lines.landed(waiting.id, outbox::landing(&outcome), since, now, spread);
+            tries.push((waiting, outcome, again));
+        }
+        let settled: Vec<Waiting> =
+            tries.iter().filter(|(_, _, again)| again.is_none()).map(|(waiting, ..)| *waiting).collect();
         let changed = self.store.write(move |tables| {
             let mut changed = Vec::new();
-            for (id, _, outcome) in flights {
-                changed.extend(note(tables, id, outcome, now_ms)?);
+            for (waiting, outcome, again) in tries {
+                let row = tables.outbox_item(&waiting.id)?.filter(|row| row.state == OutboxState::Sent);
+                let Some(mut row) = row else { continue };
+                outbox::tried(&mut row, outcome, again, now_ms);
+                outbox::expire(&mut row, now_ms);
+                tables.put_outbox(&row, None)?;
+                changed.push(row);
             }
             Ok(changed)
         });
         match changed.await {
             Ok(rows) => {
-                rows.iter().filter(|row| row.state != OutboxState::Sent).for_each(|row| tell_outbox(&node, row))
+                rows.iter().filter(|row| row.state != OutboxState::Sent).for_each(|row| tell_outbox(&node, row));
             }
-            Err(error) => self.failed(&error),
-        }
-        // The next ones of these lines may go, and when to try again is known.
-        self.next = Instant::now();
-    }
-
-    /// What waits for this peer is due now.
-    async fn hasten(&mut self, peer: PeerId, now: Instant) {
-        let (Some(node), Some(to)) = (self.node.upgrade(), p2pnode_behaviours::key_of(&peer)) else { return };
-        let now_ms = node.now_ms();
-        let waiting = self.store.write(move |tables| {
-            let query = OutboxQuery {
-                states: vec![OutboxState::Sent],
-                to: Some(to),
-                limit: BATCH * FLIGHTS,
-                ..OutboxQuery::default()
-            };
-            let mut waiting = tables.outbox(&query)?;
-            waiting.retain(|row| row.next_ms > now_ms);
-            for row in &mut waiting {
-                row.next_ms = now_ms;
-                tables.put_outbox(row, None)?;
+            // They go once more, which the other one knows by their ids.
+            Err(error) => {
+                self.failed(&error);
+                settled.iter().for_each(|waiting| self.lines.unkept(waiting, now + UNKEPT));
             }
-            Ok(waiting.len())
-        });
-        match waiting.await {
-            Ok(waiting) if waiting > 0 => self.next = now,
-            Ok(_) => {}
-            Err(error) => self.failed(&error),
         }
     }
 
@@ -392,9 +386,11 @@ impl Task {
     }
 
     async fn worked(&mut self, author: PeerKey, id: MailId, last: Last, now: Instant) -> Result<(), StoreError> {
-        self.next = now;
         let Some(node) = self.node.upgrade() else { return Err(StoreError::Closed) };
-        work::finish(&self.store, &node, author, id, last).await
+        if let Some(answer) = work::finish(&self.store, &node, author, id, last).await? {
+            self.queued(answer, now);
+        }
+        Ok(())
     }
 
     async fn forget(&mut self) {
@@ -405,37 +401,6 @@ impl Task {
             self.failed(&error);
         }
     }
-}
-
-/// Notes how a try has ended; the row, if it still waited for that.
-fn note(
-    tables: &mut dyn crate::store::Write,
-    id: MailId,
-    outcome: Result<MailAck, DeliverError>,
-    now_ms: u64,
-) -> Result<Option<OutboxRow>, StoreError> {
-    let Some(mut row) = tables.outbox_item(&id)?.filter(|row| row.state == OutboxState::Sent) else { return Ok(None) };
-    let hash = EventId(arrive::hash(&row.raw));
-    let right = outcome.and_then(|ack| match ack.hash {
-        Some(of) if of != hash => Err(DeliverError::Unacknowledged("it acknowledged another message".into())),
-        _ => Ok(ack),
-    });
-    outbox::tried(&mut row, right, now_ms, rand::rng().random_range(0.0..1.0));
-    outbox::expire(&mut row, now_ms);
-    tables.put_outbox(&row, None)?;
-    Ok(Some(row))
-}
-
-/// Whether nothing older waits in its line.
-fn is_first(tables: &dyn crate::store::Write, row: &OutboxRow) -> Result<bool, StoreError> {
-    let query = OutboxQuery {
-        states: vec![OutboxState::Sent],
-        to: Some(row.mail.to),
-        conversation: Some(row.mail.conversation),
-        limit: usize::MAX,
-        ..OutboxQuery::default()
-    };
-    Ok(tables.outbox(&query)?.iter().all(|other| other.mail.id >= row.mail.id))
 }
 
 fn tell_outbox(node: &Node, row: &OutboxRow) {

@@ -11,25 +11,25 @@ use crate::{
     ask::{Address, Word, word_mail},
     history::text,
     node::Node,
-    store::{InboxQuery, InboxRow, OutboxRow, OutboxState, Store, StoreError, WorkState, Write},
+    store::{InboxQuery, InboxRow, OutboxRow, Store, StoreError, Waiting, WorkState, Write},
 };
 
 /// The last word of a handler; none if the asker withdrew the question.
 pub(crate) type Last = Option<Word>;
 
-/// The answer waits for the asker: it is kept together with the note that the work is done.
+/// The answer waits for the asker: it is kept together with the note that the work is done. What is to go now, if anything.
 pub(super) async fn finish(
     store: &Store,
     node: &Node,
     author: PeerKey,
     id: MailId,
     last: Last,
-) -> Result<(), StoreError> {
+) -> Result<Option<Waiting>, StoreError> {
     let node = node.clone();
     store
         .write_durably(move |tables| match tables.inbox_item(&author, &id)? {
             Some(row) if row.work != WorkState::Done => end(tables, &node, row, last.as_ref()),
-            _ => Ok(()),
+            _ => Ok(None),
         })
         .await
 }
@@ -51,23 +51,20 @@ pub(super) async fn interrupted(store: &Store, node: &Node) -> Result<(), StoreE
         .await
 }
 
-fn end(tables: &mut dyn Write, node: &Node, mut row: InboxRow, last: Option<&Word>) -> Result<(), StoreError> {
+fn end(
+    tables: &mut dyn Write,
+    node: &Node,
+    mut row: InboxRow,
+    last: Option<&Word>,
+) -> Result<Option<Waiting>, StoreError> {
     row.work = WorkState::Done;
     tables.put_inbox(&row, None)?;
-    let Some(answer) = last.and_then(|word| answer(node, &row.mail, word)) else { return Ok(()) };
+    let Some(answer) = last.and_then(|word| answer(node, &row.mail, word)) else { return Ok(None) };
     let raw = answer.seal(&node.signing_key()).into_raw();
-    let now = answer.sent_ms;
-    let text = text::of_mail(&answer);
-    let row = OutboxRow {
-        raw,
-        mail: answer,
-        state: OutboxState::Sent,
-        attempts: 0,
-        next_ms: now,
-        changed_ms: now,
-        error: String::new(),
-    };
-    tables.put_outbox(&row, Some(&text))
+    let (now, text) = (answer.sent_ms, text::of_mail(&answer));
+    let row = OutboxRow::new(answer, raw, now);
+    tables.put_outbox(&row, Some(&text))?;
+    Ok(Some(row.waiting()))
 }
 
 fn answer(node: &Node, question: &Mail, word: &Word) -> Option<Mail> {

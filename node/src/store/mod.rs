@@ -26,7 +26,7 @@ pub use query::{
 };
 pub use rows::{
     ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, Fork, InboxRow, InboxState, OutboxRow, OutboxState,
-    PeerRow, ScheduleRow, TIME_MAX, WorkState,
+    PeerRow, ScheduleRow, TIME_MAX, Waiting, WorkState,
 };
 #[cfg(feature = "store")]
 pub use sqlite::{Options, Salvage};

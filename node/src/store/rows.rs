@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use p2pnode_wire::{
     event::Event,
-    ids::{ConversationId, EventId, PeerKey, SwarmId},
+    ids::{ConversationId, EventId, MailId, PeerKey, SwarmId},
     mail::Mail,
 };
 use serde::{Deserialize, Serialize};
@@ -223,7 +223,41 @@ pub struct OutboxRow {
     pub error: String,
 }
 
+/// A message of ours on its way, without what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id.
+    pub id: MailId,
+    /// For whom.
+    pub to: PeerKey,
+    /// Where it belongs: messages of one conversation to one peer go one after the other.
+    pub conversation: ConversationId,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it expires, milliseconds since 1970.
+    pub not_after_ms: u64,
+}
+
 impl OutboxRow {
+    /// A message that is to go, sealed already, from `now_ms` on.
+    pub(crate) fn new(mail: Mail, raw: Bytes, now_ms: u64) -> Self {
+        Self {
+            raw,
+            mail,
+            state: OutboxState::Sent,
+            attempts: 0,
+            next_ms: now_ms,
+            changed_ms: now_ms,
+            error: String::new(),
+        }
+    }
+
+    /// What is to be known of it as long as it is on its way.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let Mail { id, to, conversation, not_after_ms, .. } = self.mail;
+        Waiting { id, to, conversation, attempts: self.attempts, not_after_ms }
+    }
+
     /// What counts as its time.
     pub fn time_ms(&self) -> u64 {
         self.mail.sent_ms.min(TIME_MAX)

@@ -7,7 +7,9 @@ use p2pnode_wire::ids::{EventId, MailId, PeerKey, SwarmId};
 use super::{
     error::StoreError,
     query::{ConversationQuery, EventQuery, Hit, InboxQuery, InboxUse, OutboxQuery, SearchQuery, Stats, Taken},
-    rows::{ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, OutboxRow, PeerRow, ScheduleRow},
+    rows::{
+        ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, OutboxRow, PeerRow, ScheduleRow, Waiting,
+    },
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -50,8 +52,8 @@ pub trait Read {
     fn outbox_item(&self, id: &MailId) -> Result<Option<OutboxRow>>;
     /// Messages of ours.
     fn outbox(&self, query: &OutboxQuery) -> Result<Vec<OutboxRow>>;
-    /// Messages of ours that are on their way and due at `now_ms`, the longest due first; and when the next one is.
-    fn outbox_due(&self, now_ms: u64, limit: usize) -> Result<(Vec<OutboxRow>, Option<u64>)>;
+    /// Messages of ours that are on their way, the oldest first.
+    fn outbox_waiting(&self) -> Result<Vec<Waiting>>;
     /// Artifacts, by name.
     fn artifacts(&self) -> Result<Vec<ArtifactRow>>;
     /// An artifact.

@@ -139,7 +139,7 @@ fn look(tables: &dyn Read) -> Result<Vec<String>, StoreError> {
     out.push(format!("{:?}", tables.inbox(&InboxQuery { limit: 99, ..Default::default() })?));
     out.push(format!("{:?}", tables.inbox_use(&author(1))?));
     out.push(format!("{:?}", tables.outbox(&OutboxQuery { limit: 99, ..Default::default() })?));
-    out.push(format!("{:?}", tables.outbox_due(4, 2)?));
+    out.push(format!("{:?}", tables.outbox_waiting()?));
     out.push(format!("{:?}", tables.taken(&author(1), &mail_id(1))?));
     out.push(format!("{:?} {:?}", tables.note("0")?, tables.cut_time(&swarm(1), 2, 2_000)?));
     let mut stats = tables.stats()?;

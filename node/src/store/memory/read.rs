@@ -10,7 +10,8 @@ use crate::store::{
     },
     rank::{Kind, inbox_rank, rank},
     rows::{
-        ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, InboxState, OutboxRow, PeerRow, ScheduleRow,
+        ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, InboxState, OutboxRow, PeerRow,
+        ScheduleRow, Waiting,
     },
     tables::Read,
 };
@@ -203,13 +204,11 @@ impl Read for Memory {
         Ok(rows(found.into_iter(), query.limit))
     }
 
-    fn outbox_due(&self, now_ms: u64, limit: usize) -> Result<(Vec<OutboxRow>, Option<u64>)> {
+    fn outbox_waiting(&self) -> Result<Vec<Waiting>> {
         let mut waiting: Vec<_> =
             self.outbox.values().map(|kept| &kept.row).filter(|row| !row.state.is_settled()).collect();
-        waiting.sort_by_key(|row| (row.next_ms, row.mail.id));
-        let due = waiting.iter().take_while(|row| row.next_ms <= now_ms).count().min(limit);
-        let next = waiting.get(due).map(|row| row.next_ms);
-        Ok((rows(waiting.into_iter(), due), next))
+        waiting.sort_by_key(|row| (row.mail.sent_ms, row.mail.id));
+        Ok(waiting.into_iter().map(OutboxRow::waiting).collect())
     }
 
     fn artifacts(&self) -> Result<Vec<ArtifactRow>> {

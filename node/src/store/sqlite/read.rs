@@ -18,7 +18,9 @@ use crate::store::{
         ConversationQuery, EventQuery, Hit, IdPart, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats, Taken,
     },
     rank::{BITS, Kind, floor, kind},
-    rows::{ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, OutboxRow, PeerRow, ScheduleRow},
+    rows::{
+        ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, OutboxRow, PeerRow, ScheduleRow, Waiting,
+    },
     tables::Read,
 };
 
@@ -349,18 +351,13 @@ impl Read for Session<'_> {
         })
     }
 
-    fn outbox_due(&self, now_ms: u64, limit: usize) -> Result<(Vec<OutboxRow>, Option<u64>)> {
-        let (mut due, mut next) = (Vec::new(), None);
-        self.scan(&OUTBOX, "WHERE state = 0 ORDER BY due, id", &[], |row| {
-            let row = self.outbox_row(row)?;
-            if row.next_ms > now_ms || due.len() >= limit {
-                next = Some(row.next_ms);
-                return Ok(false);
-            }
-            due.push(row);
+    fn outbox_waiting(&self) -> Result<Vec<Waiting>> {
+        let mut all = Vec::new();
+        self.scan(&OUTBOX, "WHERE state = 0 ORDER BY sent, id", &[], |row| {
+            all.push(self.outbox_row(row)?.waiting());
             Ok(true)
         })?;
-        Ok((due, next))
+        Ok(all)
     }
 
     fn artifacts(&self) -> Result<Vec<ArtifactRow>> {

@@ -46,7 +46,7 @@ CREATE TABLE outbox (rank INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, dest INT
     changed INTEGER NOT NULL, error TEXT NOT NULL, found INTEGER NOT NULL, raw BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
 CREATE INDEX outbox_talk ON outbox (talk);
 CREATE INDEX outbox_sent ON outbox (sent, id);
-CREATE INDEX outbox_due ON outbox (due, id) WHERE state = 0;
+CREATE INDEX outbox_waiting ON outbox (sent, id) WHERE state = 0;
 
 CREATE TABLE taken (author BLOB NOT NULL, id BLOB NOT NULL, sha256 BLOB NOT NULL, at INTEGER NOT NULL,
     sum INTEGER NOT NULL, PRIMARY KEY (author, id)) STRICT, WITHOUT ROWID;
