@@ -8,6 +8,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
+    hash::{BuildHasher, RandomState},
     io::{self, BufRead, BufReader, Read},
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
@@ -80,19 +81,20 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(folder.join("p2pnode"))
 }
 
-/// A port that nobody listens on right now, in TCP and in UDP.
+/// A port that nobody listens on right now, in TCP and in UDP. By chance, and below those that systems give to connections
+/// on their way out: between this look and the start of a node another test makes a thousand of these.
 ///
 /// # Panics
 /// If the system has none.
 pub fn free_port() -> u16 {
-    for _ in 0..64 {
-        let Ok(tcp) = TcpListener::bind(("0.0.0.0", 0)) else { continue };
-        let Ok(addr) = tcp.local_addr() else { continue };
-        if UdpSocket::bind(("0.0.0.0", addr.port())).is_ok() {
-            return addr.port();
-        }
-    }
-    panic!("no port is free in both protocols")
+    const FROM: u64 = 10_000;
+    const TO: u64 = 32_768;
+    let free = (0..64).find_map(|_| {
+        let port = u16::try_from(FROM + RandomState::new().hash_one(()) % (TO - FROM)).ok()?;
+        let bound = TcpListener::bind(("0.0.0.0", port)).is_ok() && UdpSocket::bind(("0.0.0.0", port)).is_ok();
+        bound.then_some(port)
+    });
+    free.expect("a port is free in both protocols")
 }
 
 /// Looks again and again until `condition` gives something, or the time is over.
