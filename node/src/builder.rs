@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::BoxFuture;
 use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair, swarm};
 use p2pnode_behaviours::{
     Clock, discovery, gossip, hello, rpc, sync,
@@ -14,9 +13,7 @@ use p2pnode_behaviours::{
 use p2pnode_wire::{
     card::Capability,
     ids::{SwarmId, SwarmName},
-    msgpack,
 };
-use rmpv::Value;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,12 +22,13 @@ use crate::{
     access::{Nearness, OpenSwarms, Vicinity},
     acquaintances,
     addr::BootstrapAddr,
-    ask::{Answerer, Ask, AskHandler, Asks},
+    ask::{Answerer, Ask, AskFn, AskHandler, Asks},
     command::COMMAND_QUEUE,
     endpoint::{DynHandler, Endpoint, Endpoints, Handler, HandlerError, Runner},
     event_loop::{About, EventLoop, Setup},
     events::EVENT_QUEUE,
     history,
+    history::{Folder, Folding, Summarize},
     identity::Identity,
     limits::Limits,
     listen::listen_on,
@@ -98,6 +96,7 @@ pub struct Builder {
     limits: Limits,
     gossip: Option<bool>,
     store: Option<Store>,
+    summarize: Option<Summarize>,
     pub(crate) exec: Option<Arc<ExecFn>>,
 }
 
@@ -130,6 +129,7 @@ impl Builder {
             limits: Limits::default(),
             gossip: None,
             store: None,
+            summarize: None,
             exec: None,
         }
     }
@@ -214,6 +214,17 @@ impl Builder {
         R: Serialize + Send + 'static,
     {
         self.ask_dyn(Arc::new(AskFn(handler)))
+    }
+
+    /// Tells the middle of long conversations in few words, instead of the last lines of it: say by a language model. When
+    /// that is done: [`Compaction`](crate::Compaction), or [`History::compact`](crate::History::compact).
+    pub fn summarizer<F, Fut>(mut self, summarize: F) -> Self
+    where
+        F: Fn(Folding) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, HandlerError>> + Send + 'static,
+    {
+        self.summarize = Some(Arc::new(move |folding| Box::pin(summarize(folding))));
+        self
     }
 
     /// Takes questions by an object.
@@ -402,6 +413,7 @@ impl Builder {
             keep: history.as_ref().map(|(link, ..)| link.clone()),
             post: post.as_ref().map(|(link, _)| link.clone()),
             mail_limits: self.limits.mail.clone(),
+            folder: Folder::new(self.limits.compaction.clone(), self.summarize.take()),
         }));
         let post = post.map(|(link, run)| {
             run(node.downgrade());
@@ -580,21 +592,4 @@ fn parse_swarms(names: &[String], limit: usize) -> Result<Vec<(SwarmId, SwarmNam
         }
     }
     Ok(swarms)
-}
-
-struct AskFn<F>(F);
-
-impl<F, Fut, R> AskHandler for AskFn<F>
-where
-    F: Fn(Ask, String) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<R, HandlerError>> + Send + 'static,
-    R: Serialize + Send + 'static,
-{
-    fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>> {
-        let reply = (self.0)(cx, task);
-        Box::pin(async move {
-            let bytes = msgpack::try_encode(&reply.await?).map_err(HandlerError::new)?;
-            Ok(msgpack::decode(&bytes)?)
-        })
-    }
 }

@@ -13,6 +13,7 @@ use p2pnode_wire::ids::ConversationId;
 use tokio::sync::broadcast;
 
 use crate::{
+    history::Summary,
     mail::{InboxMail, OutboxMail},
     peers::{Peer, PeerRef},
     talk::{ConversationEvent, Said},
@@ -87,6 +88,15 @@ pub enum NodeEvent {
         /// How many events.
         events: usize,
     },
+    /// The middle of a conversation was folded into a summary.
+    Compacted {
+        /// In which swarm.
+        swarm: String,
+        /// Which one.
+        conversation: ConversationId,
+        /// What was said, in few words.
+        summary: Box<Summary>,
+    },
     /// A member has signed two different histories: what it says and what it said cannot both be trusted. The one that came
     /// first is kept; nothing more of this feed is.
     FeedForked {
@@ -131,6 +141,7 @@ impl NodeEvent {
             Self::MailArrived(_) => "mail.arrived",
             Self::MailChanged(_) => "mail.changed",
             Self::ScheduleRan { .. } => "schedule.ran",
+            Self::Compacted { .. } => "conversation.compacted",
             Self::Conversation(event) => {
                 return Some(match &event.said {
                     Said::Emitted { subject, .. } if !is_own(subject) => subject.clone(),

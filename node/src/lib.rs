@@ -53,6 +53,7 @@ pub use endpoint::{
 };
 pub use events::{Events, NodeEvent};
 pub use find::{FindError, Found, Query, Via};
+pub use history::{CompactError, Compaction, Condensed, Folding, Summary};
 pub use history::{History, KeptEntry, KeptEvent, Retention, Surplus};
 pub use identity::{Identity, IdentityError};
 pub use jiff;

@@ -2,7 +2,10 @@ use p2pnode_behaviours::{discovery, gossip, hello, rpc, upkeep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{history::Retention, mail::MailLimits};
+use crate::{
+    history::{Compaction, Retention},
+    mail::MailLimits,
+};
 
 /// Every number that bounds what a node holds, takes and does, with its default. See `docs/limits.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +31,8 @@ pub struct Limits {
     pub gossip: gossip::Config,
     /// How much of each swarm's conversations is kept.
     pub history: Retention,
+    /// When long conversations are folded into a summary.
+    pub compaction: Compaction,
     /// How much mail is kept.
     pub mail: MailLimits,
     /// Finding peers.
@@ -47,6 +52,7 @@ impl Default for Limits {
             rpc: rpc::Config::default(),
             gossip: gossip::Config::default(),
             history: Retention::default(),
+            compaction: Compaction::default(),
             mail: MailLimits::default(),
             discovery: discovery::Config::default(),
         }

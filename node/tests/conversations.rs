@@ -10,31 +10,8 @@ use p2pnode::{
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(20);
-
-struct Host(tempfile::TempDir);
-
-impl Host {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn builder(&self, name: &str) -> p2pnode::Builder {
-        Node::builder(presets::Loopback)
-            .paths(Paths::in_folder(self.0.path()).expect("paths"))
-            .swarm("garden")
-            .name(name)
-    }
-}
-
-/// Waits until each sees all others.
-async fn acquainted(nodes: &[&Node]) {
-    for node in nodes {
-        let others = nodes.len() - 1;
-        assert!(node.wait_until(LIMIT, |peers| peers.len() >= others).await, "{} sees {:?}", node.name(), node.peers());
-    }
-}
+mod common;
+use common::{Host, LIMIT, acquainted};
 
 async fn next<S: Stream + Unpin>(stream: &mut S) -> S::Item {
     timeout(LIMIT, stream.next()).await.expect("in time").expect("the stream goes on")

@@ -1,9 +1,11 @@
 //! What was said stays, and who comes late has it too.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
+use futures::StreamExt;
 use p2pnode::{
-    Context, ConversationId, Endpoint, EventId, History, KeptEntry, Node, Paths, Retention, Said, presets,
+    Compaction, Condensed, Context, ConversationId, Endpoint, EventId, Folding, HandlerError, History, KeptEntry,
+    KeptEvent, Limits, Node, NodeEvent, Paths, Retention, Said, Value, presets,
     store::{
         ConversationQuery, EventQuery, SearchQuery,
         search::{Join, Search},
@@ -11,34 +13,12 @@ use p2pnode::{
 };
 use serde_json::json;
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(20);
+mod common;
+use common::{Host, LIMIT, acquainted, until};
 
-struct Host(tempfile::TempDir);
-
-impl Host {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn builder(&self, name: &str) -> p2pnode::Builder {
-        Node::builder(presets::Loopback)
-            .paths(Paths::in_folder(self.0.path()).expect("paths"))
-            .swarm("garden")
-            .name(name)
-    }
-
-    async fn start(&self, name: &str) -> Node {
-        let answer = |_: Context, (text,): (String,)| async move { Ok(format!("read {text}")) };
-        self.builder(name).endpoint(Endpoint::new("review"), answer).start().await.expect("started")
-    }
-}
-
-async fn acquainted(nodes: &[&Node]) {
-    for node in nodes {
-        let others = nodes.len() - 1;
-        assert!(node.wait_until(LIMIT, |peers| peers.len() >= others).await, "{} sees {:?}", node.name(), node.peers());
-    }
+async fn start(host: &Host, name: &str) -> Node {
+    let answer = |_: Context, (text,): (String,)| async move { Ok(format!("read {text}")) };
+    host.builder(name).endpoint(Endpoint::new("review"), answer).start().await.expect("started")
 }
 
 /// All that a node keeps.
@@ -48,19 +28,10 @@ async fn kept(node: &Node) -> BTreeSet<EventId> {
     events.into_iter().filter(|kept| !kept.live).map(|kept| kept.event.id).collect()
 }
 
-/// Waits until a condition holds.
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + LIMIT;
-    while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test]
 async fn who_comes_late_has_what_was_said_before() {
     let host = Host::new();
-    let (fern, moss) = (host.start("fern").await, host.start("moss").await);
+    let (fern, moss) = (start(&host, "fern").await, start(&host, "moss").await);
     acquainted(&[&fern, &moss]).await;
     let mut conversations = Vec::new();
     for number in 0..20 {
@@ -90,7 +61,7 @@ async fn who_comes_late_has_what_was_said_before() {
 #[tokio::test]
 async fn what_one_command_nodes_say_is_kept_for_a_moment_and_told_to_nobody() {
     let host = Host::new();
-    let (fern, moss) = (host.start("fern").await, host.start("moss").await);
+    let (fern, moss) = (start(&host, "fern").await, start(&host, "moss").await);
     acquainted(&[&fern, &moss]).await;
     let guest = Node::builder(presets::Command)
         .paths(Paths::in_folder(host.0.path()).expect("paths"))
@@ -112,7 +83,7 @@ async fn what_one_command_nodes_say_is_kept_for_a_moment_and_told_to_nobody() {
     let live: Vec<bool> = all(&fern).await.iter().map(|kept| kept.live).collect();
     assert_eq!(live.iter().filter(|live| **live).count(), 1);
     assert!(guest.history().is_none());
-    let late = host.start("late").await;
+    let late = start(&host, "late").await;
     until("the late one has caught up", async || !kept(&late).await.is_empty()).await;
     assert_eq!(all(&late).await.len(), 1);
 }
@@ -127,7 +98,7 @@ fn on_disk(host: &Host, name: &str) -> p2pnode::Builder {
 #[tokio::test]
 async fn a_clean_stop_goes_on_with_its_feed_and_keeps_what_was_said() {
     let host = Host::new();
-    let moss = host.start("moss").await;
+    let moss = start(&host, "moss").await;
     let mut feeds = BTreeSet::new();
     for run in 0..3_u64 {
         let fern = on_disk(&host, "fern").start().await.expect("started");
@@ -186,4 +157,86 @@ async fn what_is_named_is_removed_and_the_file_is_read_without_a_node() {
         assert!(events.iter().all(|kept| kept.event.swarm == "garden"), "{events:?}");
         assert!(read.cleanup(Vec::new()).await.is_err(), "only a node removes");
     }
+}
+
+/// The ids of what is told of a conversation besides its summary.
+fn told(condensed: &Condensed) -> Vec<&Value> {
+    condensed.first.iter().chain(&condensed.recent).filter_map(number).collect()
+}
+
+fn number(kept: &KeptEvent) -> Option<&Value> {
+    match &kept.event.said {
+        Said::Emitted { data, .. } => Some(data),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_folded_and_nothing_of_it_is_lost() {
+    let host = Host::new();
+    let moss = start(&host, "moss").await;
+    let compaction = Compaction { above: Some(20), keep_recent: 5 };
+    let limits = Limits { compaction, ..Limits::default() };
+    let told_of = |folding: Folding| async move {
+        let before = folding.before.map(|summary| format!("{} + ", summary.text)).unwrap_or_default();
+        Ok(format!("{before}{}", folding.events.len()))
+    };
+    let fern = host.builder("fern").limits(limits).summarizer(told_of).start().await.expect("started");
+    acquainted(&[&fern, &moss]).await;
+    let mut events = fern.events();
+    let talk = ConversationId::new();
+    let now_ms = || std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
+    let say = async |n: u64| {
+        let before = now_ms();
+        moss.emit("step", &n).conversation(talk).await.expect("said");
+        // Those of one millisecond are in no order.
+        until("a millisecond is over", async || now_ms() > before).await;
+    };
+    for n in 0..20 {
+        say(n).await;
+    }
+    let history = fern.history().expect("it keeps");
+    let all = async || history.conversation(talk).await.expect("it reads").len();
+    until("20 events", async || all().await == 20).await;
+    let condensed = history.condensed(talk).await.expect("it reads");
+    assert_eq!((condensed.summary.is_none(), told(&condensed).len()), (true, 20), "20 are not too long");
+    say(20).await;
+    let compacted = async {
+        loop {
+            if let Some(NodeEvent::Compacted { conversation, summary, .. }) = events.next().await {
+                return (conversation, summary);
+            }
+        }
+    };
+    let (conversation, summary) = tokio::time::timeout(LIMIT, compacted).await.expect("it is folded");
+    assert_eq!((conversation, summary.text.as_str(), summary.events), (talk, "15", 15));
+    let condensed = history.condensed(talk).await.expect("it reads");
+    assert_eq!(told(&condensed), [0, 16, 17, 18, 19, 20].map(Value::from).each_ref());
+    assert_eq!(all().await, 21, "what is folded is kept");
+    // By hand, with the summary before it at hand.
+    let again = history.compact(talk, 2).await.expect("folded").expect("there is something");
+    assert_eq!((again.text.as_str(), again.events), ("15 + 3", 18));
+    assert_eq!(history.compact(talk, 2).await.expect("looked"), None);
+    assert_eq!(told(&history.condensed(talk).await.expect("it reads")), [0, 19, 20].map(Value::from).each_ref());
+    // The other one has no summariser and folds only by hand.
+    let theirs = moss.history().expect("it keeps");
+    let plain = theirs.compact(talk, 5).await.expect("folded").expect("there is something");
+    assert!(plain.text.starts_with("(15 emit)\nmoss emit: step 1"), "{}", plain.text);
+}
+
+#[tokio::test]
+async fn a_summariser_that_fails_changes_nothing() {
+    let host = Host::new();
+    let failing = |_: Folding| async move { Err(HandlerError::new("no model today")) };
+    let fern = host.builder("fern").summarizer(failing).start().await.expect("started");
+    let talk = ConversationId::new();
+    for n in 0..5_u64 {
+        fern.emit("step", &n).conversation(talk).await.expect("said");
+    }
+    let history = fern.history().expect("it keeps");
+    until("5 events", async || history.conversation(talk).await.expect("it reads").len() == 5).await;
+    let failed = history.compact(talk, 1).await.expect_err("it fails");
+    assert!(failed.to_string().contains("no model today"), "{failed}");
+    let condensed = history.condensed(talk).await.expect("it reads");
+    assert_eq!((condensed.summary.is_none(), told(&condensed).len()), (true, 5));
 }

@@ -50,6 +50,7 @@ fn child(role: &str, folder: &Path) {
                     // Many are on their way: the other one is down.
                     Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
+                // The pace of a busy program; nothing waits for it.
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -154,6 +155,7 @@ fn cycles(count: usize) {
             break (sent, inbox);
         }
         assert!(Instant::now() < deadline, "{waiting} of {} still wait", kept.len());
+        // The pace of looking; the deadline is above.
         thread::sleep(Duration::from_millis(100));
     };
     writer.kill();

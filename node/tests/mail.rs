@@ -4,42 +4,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use p2pnode::{
-    Ask, HandlerError, InboxMail, Limits, MailLimits, Node, NodeEvent, OutboxMail, Paths, SendError, presets,
+    Ask, HandlerError, InboxMail, Limits, MailLimits, Node, NodeEvent, OutboxMail, Paths, SendError,
     store::{InboxQuery, InboxState, OutboxQuery, OutboxState},
 };
 
-/// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(20);
-
-struct Host(tempfile::TempDir);
-
-impl Host {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn builder(&self, name: &str) -> p2pnode::Builder {
-        Node::builder(presets::Loopback)
-            .paths(Paths::in_folder(self.0.path()).expect("paths"))
-            .swarm("garden")
-            .name(name)
-    }
-}
-
-async fn acquainted(nodes: &[&Node]) {
-    for node in nodes {
-        let others = nodes.len() - 1;
-        assert!(node.wait_until(LIMIT, |peers| peers.len() >= others).await, "{} sees {:?}", node.name(), node.peers());
-    }
-}
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + LIMIT;
-    while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+mod common;
+use common::{Host, LIMIT, acquainted, until};
 
 async fn inbox(node: &Node) -> Vec<InboxMail> {
     let query = InboxQuery { limit: 100, ..InboxQuery::default() };

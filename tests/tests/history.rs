@@ -134,3 +134,25 @@ fn a_conversation_is_followed() {
     drop(follow);
     fern.is_idle();
 }
+
+#[test]
+fn a_long_conversation_is_shown_in_few_words() {
+    let home = Home::new();
+    let nodes = pair(&home);
+    let talk = text(&entries(&home, "fern")[0]["conversation"]).to_owned();
+    for step in ["one", "two", "three"] {
+        by(&home, "fern", &["emit", "garden.step", &format!(r#"{{"text":"{step}"}}"#), "--conversation", &talk])
+            .exits(0);
+    }
+    let all = until(SOON, || (entries(&home, "fern").len() == 5).then_some(()));
+    assert!(all.is_some(), "{:?}", entries(&home, "fern"));
+    by(&home, "fern", &["conv", "compact", &talk]).exits(0).says("nothing to fold");
+    by(&home, "fern", &["conv", "compact", &talk, "--keep", "1"]).exits(0).says("2 events in a summary:\n  (2 emit)");
+    let shown = json(&by(&home, "fern", &["--json", "conv", "show", &talk, "--condensed"]).exits(0))["data"].clone();
+    assert_eq!((&shown["summary"]["events"], shown["recent"].as_array().map(Vec::len)), (&2.into(), Some(1)));
+    by(&home, "fern", &["conv", "show", &talk, "--condensed"]).exits(0).says("2 events in a summary:");
+    by(&home, "fern", &["conv", "show", &talk]).exits(0).says("one").says("two").says("three");
+    drop(nodes);
+    file(&home, "fern", &["conv", "show", &talk, "--condensed"]).exits(0).says("2 events in a summary:");
+    file(&home, "fern", &["conv", "compact", &talk]).exits(3).complains("p2pnode up");
+}

@@ -13,6 +13,13 @@ use super::{
 /// Entries in a list.
 const LIMIT: u32 = 20;
 
+/// Events that are not folded.
+const KEEP: u32 = 25;
+
+fn keep() -> u32 {
+    KEEP
+}
+
 fn limit() -> u32 {
     LIMIT
 }
@@ -38,9 +45,10 @@ pub(crate) enum Format {
 Examples:
   p2pnode conv show 9f31c2d4
   p2pnode conv export 9f31c2d4 --format md
+  p2pnode conv compact 9f31c2d4 --keep 10 && p2pnode conv show 9f31c2d4 --condensed
 
 An ID is the last digits of it, or the first, as many as it takes. Works without a running node, on the database of the \
-profile; `follow` needs one.")]
+profile; `follow` and `compact` need one.")]
 pub(crate) struct Conv {
     /// What to do.
     #[command(subcommand)]
@@ -51,6 +59,11 @@ impl Conv {
     /// It goes on until somebody stops it.
     pub(crate) fn is_endless(&self) -> bool {
         matches!(self.verb, ConvVerb::Follow { .. })
+    }
+
+    /// Only the node that keeps it can do it.
+    pub(crate) fn needs_node(&self) -> bool {
+        matches!(self.verb, ConvVerb::Follow { .. } | ConvVerb::Compact { .. })
     }
 }
 
@@ -70,6 +83,20 @@ pub(crate) enum ConvVerb {
         /// Which conversation
         #[arg(value_name = "ID")]
         id: String,
+        /// With its summary instead of what that tells
+        #[arg(long)]
+        #[serde(default)]
+        condensed: bool,
+    },
+    /// Fold the middle of one into a summary; nothing is removed
+    Compact {
+        /// Which conversation
+        #[arg(value_name = "ID")]
+        id: String,
+        /// The last N events stay as they are
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32), default_value_t = KEEP)]
+        #[serde(default = "keep")]
+        keep: u32,
     },
     /// Print one, and what comes, until Ctrl-C
     Follow {

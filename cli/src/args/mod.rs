@@ -125,7 +125,7 @@ impl Verb {
             Self::Schedule(args) => args.needs_node(),
             Self::Artifact(args) => args.needs_node(),
             Self::Subscribe(args) => args.mail,
-            Self::Conv(conv) => conv.is_endless(),
+            Self::Conv(conv) => conv.needs_node(),
             Self::History(history) => matches!(history.verb, history::HistoryVerb::Cleanup(_)),
             _ => self.is_mail(),
         }

@@ -82,6 +82,11 @@ pub(crate) struct Emit {
     #[arg(value_name = "DATA")]
     #[serde(default)]
     pub(crate) data: Option<Given>,
+
+    /// It belongs to this conversation [default: a new one]
+    #[arg(long, value_name = "ID")]
+    #[serde(default)]
+    pub(crate) conversation: Option<String>,
 }
 
 /// Print what is emitted, as it comes

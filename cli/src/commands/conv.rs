@@ -31,7 +31,9 @@ use crate::{
 pub(super) async fn run(ctx: &Ctx, args: &Conv) -> Result<u8, CliError> {
     match &args.verb {
         ConvVerb::List { limit } => ctx.guard(None, list(ctx, *limit as usize)).await,
-        ConvVerb::Show { id } => ctx.guard(None, show(ctx, id)).await,
+        ConvVerb::Show { id, condensed: false } => ctx.guard(None, show(ctx, id)).await,
+        ConvVerb::Show { id, condensed: true } => ctx.guard(None, super::condense::show(ctx, id)).await,
+        ConvVerb::Compact { id, keep } => ctx.guard(None, super::condense::compact(ctx, id, *keep as usize)).await,
         ConvVerb::Export { id, format } => ctx.guard(None, export(ctx, id, *format)).await,
         ConvVerb::Follow { id } => return follow(ctx, id).await,
     }

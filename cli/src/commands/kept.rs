@@ -66,6 +66,15 @@ impl Kept {
     }
 }
 
+/// The conversation that is named: its whole id, known or not, or some digits of one that is kept.
+pub(super) async fn given(ctx: &Ctx, id: Option<&str>) -> Result<Option<ConversationId>, CliError> {
+    let Some(id) = id else { return Ok(None) };
+    match id.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(_) => Ok(Some(Kept::open(ctx).await?.conversation(id).await?)),
+    }
+}
+
 /// The node for whose client this runs, and its mail.
 pub(super) fn mailbox(ctx: &Ctx) -> Result<(&Daemon, Mailbox), CliError> {
     let daemon = ctx.daemon.as_deref().ok_or_else(|| CliError::internal("no node runs here"))?;

@@ -4,6 +4,7 @@ mod artifact;
 mod ask;
 mod call;
 mod cleanup;
+mod condense;
 mod conv;
 mod dht;
 mod down;

@@ -11,7 +11,7 @@ use p2pnode::{
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::kept::{Kept, mailbox};
+use super::kept::mailbox;
 use crate::{
     args::mail::{Reply, Send},
     connect::{self, Session, Want},
@@ -31,13 +31,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// Hands a message over, and waits for the answer if that is wanted.
 pub(super) async fn send(ctx: &Ctx, mut args: Send) -> Result<(), CliError> {
     ctx.guard(None, crate::input::words(&mut args.text, &mut args.read)).await?;
-    let conversation = match &args.conversation {
-        Some(id) => match id.parse() {
-            Ok(id) => Some(id),
-            Err(_) => Some(Kept::open(ctx).await?.conversation(id).await?),
-        },
-        None => None,
-    };
+    let conversation = super::kept::given(ctx, args.conversation.as_deref()).await?;
     let (daemon, mail) = mailbox(ctx)?;
     // Others may have its capability or its role.
     if !args.target.contains(':') && daemon.about().is(&args.target) {

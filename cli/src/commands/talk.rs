@@ -120,8 +120,12 @@ pub(super) async fn emit(ctx: &Ctx, mut args: Emit) -> Result<(), CliError> {
     if let Err(error) = args.subject.parse::<wire::subject::Subject>() {
         return Err(CliError::usage(error.to_string()));
     }
+    let conversation = ctx.guard(None, super::kept::given(ctx, args.conversation.as_deref())).await?;
     connect::with(ctx, Want::One(None), None, async |session| {
-        let emit = session.node().emit(&args.subject, &data).to(session.swarm());
+        let mut emit = session.node().emit(&args.subject, &data).to(session.swarm());
+        if let Some(id) = conversation {
+            emit = emit.conversation(id);
+        }
         let sent = ctx.guard(None, async { Ok(emit.await?) }).await?;
         if sent.reached == 0 {
             let message = format!("nobody in swarm \"{}\" took it", session.swarm());

@@ -67,7 +67,9 @@ fn concerns(session: &Session, args: &Watch, event: &NodeEvent) -> bool {
         | NodeEvent::PeerUpdated(peer)
         | NodeEvent::PeerSuspect(peer)
         | NodeEvent::PeerOffline(peer) => peer.swarms.iter().any(|swarm| session.covers(swarm)),
-        NodeEvent::CaughtUp { swarm, .. } | NodeEvent::FeedForked { swarm, .. } => session.covers(swarm),
+        NodeEvent::CaughtUp { swarm, .. }
+        | NodeEvent::FeedForked { swarm, .. }
+        | NodeEvent::Compacted { swarm, .. } => session.covers(swarm),
         NodeEvent::MailChanged(mail) => !crate::output::mail::is_receipt(&mail.mail),
         NodeEvent::AskReceived { .. } | NodeEvent::AskFinished { .. } => !session.is_borrowed(),
         _ => true,

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use p2pnode::{ConversationId, InboxMail, KeptEntry, KeptEvent, OutboxMail, PeerRef, Said};
+use p2pnode::{ConversationId, InboxMail, KeptEntry, KeptEvent, OutboxMail, PeerRef, Said, Summary};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -240,6 +240,14 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The middle of a conversation in few words.
+pub(crate) fn summary_json(summary: &Summary) -> Value {
+    json!({
+        "text": summary.text, "events": summary.events, "from": at_ms(summary.from_ms),
+        "until": at_ms(summary.until_ms), "made": at_ms(summary.made_ms),
+    })
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl<'a> Feed<'a> {
                 let what = format!("{} of {}", count(*events, "missed event", "missed events"), escape_line(swarm));
                 self.row(Role::Dim, "caught up", &who(with), &what)
             }
+            NodeEvent::Compacted { swarm, conversation, summary } => {
+                let folded = count(usize::try_from(summary.events).unwrap_or(usize::MAX), "event", "events");
+                let what = format!("{folded} of {} in {}", conversation.short(), escape_line(swarm));
+                self.row(Role::Dim, "folded", &what, "")
+            }
             NodeEvent::FeedForked { swarm, author, .. } => {
                 let what = format!("has signed two different histories in {}: do not trust it", escape_line(swarm));
                 self.row(Role::Warn, "warning", &who(author), &what)
@@ -258,6 +263,10 @@ fn own_json(event: &NodeEvent) -> (&'static str, Value) {
         NodeEvent::CaughtUp { swarm, with, events } => {
             ("caught_up", json!({"swarm": swarm, "peer": reference(with), "events": events}))
         }
+        NodeEvent::Compacted { swarm, conversation, summary } => (
+            "compacted",
+            json!({"swarm": swarm, "conversation": conversation.to_string(), "summary": super::entry::summary_json(summary)}),
+        ),
         NodeEvent::FeedForked { swarm, author, epoch } => {
             ("feed_forked", json!({"swarm": swarm, "peer": reference(author), "epoch": epoch}))
         }

@@ -116,7 +116,13 @@ pub(crate) fn typed_by_client(words: Vec<String>) {
 
 /// The command as it was typed, with something put right after `p2pnode` or at its end.
 pub(crate) fn again(first: &str, last: &str) -> String {
-    let words = typed().into_iter().map(|word| quote(&word));
+    // One of these takes the other's place.
+    let contrary = match first {
+        "--ephemeral" => "--daemon",
+        "--daemon" => "--ephemeral",
+        _ => "",
+    };
+    let words = typed().into_iter().filter(|word| contrary.is_empty() || word != contrary).map(|word| quote(&word));
     let words = [first.to_owned()].into_iter().chain(words).chain([last.to_owned()]);
     let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
     format!("p2pnode {}", words.join(" "))

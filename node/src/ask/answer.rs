@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{key_of, peer_of};
 use p2pnode_wire::{
@@ -23,7 +23,10 @@ use rmpv::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::letters::{self, Address, Question, Word};
+use super::{
+    AskHandler,
+    letters::{self, Address, Question, Word},
+};
 use crate::{
     endpoint::HandlerError,
     events::NodeEvent,
@@ -35,13 +38,6 @@ use crate::{
 
 /// Message ids remembered, so that one delivered twice runs once: more than can run at once, by far.
 const REMEMBERED: usize = 4_096;
-
-/// Takes questions. [`Builder::ask`](crate::Builder::ask) makes one of a closure.
-pub trait AskHandler: Send + Sync + 'static {
-    /// Works on one question. The value is the reply; [`HandlerError::decline`] says "not me", and the asker hears
-    /// neither ack nor reply.
-    fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>>;
-}
 
 /// What comes with a question, and the way back to the asker.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! One comparison with one member, and the fetching of what is lacking.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use libp2p::PeerId;
 use p2pnode_behaviours::sync::ExchangeError;
 use p2pnode_wire::{
     event::Event,
-    ids::{EventId, SwarmId},
+    ids::{ConversationId, EventId, SwarmId},
     sync::{FeedState, SyncReply, SyncRequest, Want},
 };
 
@@ -64,28 +65,39 @@ pub(super) struct Round {
     pub(super) back: bool,
 }
 
+/// What a round has brought so far.
+#[derive(Default)]
+struct Got {
+    news: usize,
+    forks: Vec<FeedKey>,
+    grown: BTreeMap<ConversationId, u64>,
+}
+
 /// What a round came to, also when it ended early.
 pub(super) struct Ended {
     pub(super) outcome: Outcome,
     pub(super) forks: Vec<FeedKey>,
+    /// Conversations of which there is more now, with the time of the earliest event that came.
+    pub(super) grown: BTreeMap<ConversationId, u64>,
 }
 
 impl Round {
     /// Compares, and fetches.
     pub(super) async fn run(self) -> Ended {
-        let (mut news, mut forks) = (0, Vec::new());
-        let outcome = match self.go(&mut news, &mut forks).await {
-            Ok(outcome) if news == 0 => outcome,
-            Ok(_) => Outcome::News(news),
+        let mut got = Got::default();
+        let outcome = match self.go(&mut got).await {
+            Ok(outcome) if got.news == 0 => outcome,
+            Ok(_) => Outcome::News(got.news),
             Err(error) => {
+                let news = got.news;
                 tracing::debug!(peer = %self.peer, swarm = %self.swarm, %error, news, "catching up ended early");
                 if news > 0 { Outcome::News(news) } else { Outcome::Failed }
             }
         };
-        Ended { outcome, forks }
+        Ended { outcome, forks: got.forks, grown: got.grown }
     }
 
-    async fn go(&self, news: &mut usize, forks: &mut Vec<FeedKey>) -> Result<Outcome, CatchUpError> {
+    async fn go(&self, got: &mut Got) -> Result<Outcome, CatchUpError> {
         let Some(feeds) = self.their_feeds().await? else { return Ok(Outcome::Same) };
         let mut wants = lock(&self.index).lacks(&feeds);
         let few: u64 = wants.iter().map(|want| want.to - want.from).sum();
@@ -98,16 +110,14 @@ impl Round {
                 return Ok(Outcome::Nothing);
             }
             let reply = self.ask(SyncRequest { want: wants.clone(), ..self.request() }).await?;
-            let (new, forked) = self.take(&wants, reply.events).await?;
-            if new == 0 {
-                forks.extend(forked);
+            let before = got.news;
+            self.take(&wants, reply.events, got).await?;
+            if got.news == before {
                 return Ok(Outcome::Nothing);
             }
-            *news += new;
-            forks.extend(forked);
             wants = lock(&self.index).lacks(&feeds);
         }
-        Ok(Outcome::News(*news))
+        Ok(Outcome::News(got.news))
     }
 
     fn request(&self) -> SyncRequest {
@@ -140,28 +150,28 @@ impl Round {
         Ok(Some(feeds))
     }
 
-    /// Keeps what was asked for; how many events are new, and which feeds turned out to be forked.
-    async fn take(&self, wants: &[Want], events: Vec<Bytes>) -> Result<(usize, Vec<FeedKey>), CatchUpError> {
+    /// Keeps what was asked for.
+    async fn take(&self, wants: &[Want], events: Vec<Bytes>, got: &mut Got) -> Result<(), CatchUpError> {
         let now = self.node.now_ms();
         let arrivals: Vec<Arrival> = events.into_iter().filter_map(|raw| open(&self.swarm, wants, raw)).collect();
         let taken = keep(&self.store, &self.index, arrivals, now).await?;
-        let mut forks = Vec::new();
-        let mut new = 0;
         for (arrival, took) in taken {
             match took {
                 Took::New => {
-                    new += 1;
                     let at = arrival.event.at_ms;
+                    got.news += 1;
+                    let earliest = got.grown.entry(arrival.event.conversation).or_insert(at);
+                    *earliest = at.min(*earliest);
                     if at >= self.since_ms && at.abs_diff(now) <= FRESH_MS {
                         // Whatever it refuses is kept all the same.
                         let _ = self.node.inject(self.peer, arrival.raw).await;
                     }
                 }
-                Took::Fork(feed, _) => forks.push(feed),
+                Took::Fork(feed, _) => got.forks.push(feed),
                 Took::Known | Took::Unwanted => {}
             }
         }
-        Ok((new, forks))
+        Ok(())
     }
 }
 

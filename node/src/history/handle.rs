@@ -219,6 +219,14 @@ impl History {
         keep.clean(surplus.into_iter().map(|one| one.cut).collect()).await
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
     fn peer(&self, key: &PeerKey) -> Option<PeerRef> {
         peer_of(key)?;
         Some(self.author(key, None))

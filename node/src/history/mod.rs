@@ -4,6 +4,7 @@
 //! what finds no room there is fetched later like anything else that was missed.
 
 mod catch_up;
+mod fold;
 mod handle;
 mod index;
 mod ingest;
@@ -15,6 +16,8 @@ mod rounds;
 mod task;
 pub(crate) mod text;
 
+pub use fold::{CompactError, Compaction, Condensed, Folding, Summary};
+pub(crate) use fold::{Folder, Summarize};
 pub use handle::{History, KeptEntry, KeptEvent, Surplus};
 pub(crate) use names::introduce;
 pub(crate) use own::FeedEnd;

@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use p2pnode_behaviours::sync::Ticket;
 use p2pnode_wire::{
     event::Event,
-    ids::{EventId, SwarmId},
+    ids::{ConversationId, EventId, SwarmId},
     limits,
     sync::{SyncReply, SyncRequest, Want},
 };
@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     Retention,
     catch_up::{Ended, Round, arrival, keep},
+    fold::{self, Folds},
     index::Index,
     ingest::Took,
     own::{self, FeedEnd, OwnFeeds},
@@ -158,6 +159,7 @@ impl Loaded {
             node,
             answers: Arc::new(Semaphore::new(ANSWERS)),
             under_way: JoinSet::new(),
+            folds: Folds::default(),
             next_clean: now,
             next_live: now + LIVE_EVERY,
             next_peers: now + acquaintances::FIRST_AFTER,
@@ -177,6 +179,7 @@ struct Task {
     node: WeakNode,
     answers: Arc<Semaphore>,
     under_way: JoinSet<(SwarmId, PeerId, Ended)>,
+    folds: Folds,
     next_clean: Instant,
     next_live: Instant,
     next_peers: Instant,
@@ -203,6 +206,11 @@ impl Task {
                 Some(ended) = self.under_way.join_next() => {
                     if let Ok((swarm, peer, ended)) = ended {
                         self.ended(swarm, peer, &ended);
+                    }
+                }
+                Some(()) = self.folds.ended() => {
+                    if let Some(node) = self.node.upgrade() {
+                        self.folds.go_on(&node);
                     }
                 }
                 () = tokio::time::sleep_until(due.into()) => self.tick(Instant::now()).await,
@@ -290,6 +298,7 @@ impl Task {
         for (arrival, took) in taken {
             match took {
                 Took::New if !arrival.live => {
+                    self.grown(arrival.event.conversation, arrival.event.at_ms);
                     let gap =
                         lock(index).has_gap_before((arrival.event.author, arrival.event.epoch), arrival.event.seq);
                     if let (true, Some(source), Some(rounds)) =
@@ -301,6 +310,15 @@ impl Task {
                 Took::Fork(feed, _) => self.forked(feed),
                 _ => {}
             }
+        }
+    }
+
+    /// Something new is kept of a conversation.
+    fn grown(&mut self, conversation: ConversationId, at_ms: u64) {
+        let Some(node) = self.node.upgrade() else { return };
+        if node.inner().folder.compaction.above.is_some() {
+            self.folds.grown(conversation, at_ms);
+            self.folds.go_on(&node);
         }
     }
 
@@ -401,6 +419,7 @@ impl Task {
         if let Some(rounds) = self.rounds.get_mut(&swarm) {
             rounds.ended(ended.outcome, rand::rng().random_range(0.0..1.0), Instant::now());
         }
+        ended.grown.iter().for_each(|(conversation, at_ms)| self.grown(*conversation, *at_ms));
         if let (Outcome::News(events), Some(node)) = (ended.outcome, self.node.upgrade()) {
             let swarm = node.swarm_name(&swarm).unwrap_or_default();
             node.tell(NodeEvent::CaughtUp { swarm, with: node.reference(peer), events });
@@ -431,6 +450,9 @@ impl Task {
                 Ok(cuts) => cuts.iter().for_each(|cut| lock(index).cut((cut.feed.author, cut.feed.epoch), cut.below)),
                 Err(error) => tracing::warn!(%error, "old events are not let go"),
             }
+        }
+        if let Err(error) = self.store.write(fold::forget).await {
+            tracing::warn!(%error, "old summaries are not let go");
         }
     }
 

@@ -35,6 +35,7 @@ use crate::{
     command::Command,
     endpoint::Endpoints,
     events::{NodeEvent, Told},
+    history::Folder,
     identity::Identity,
     mail::{self, MailLimits},
     peers::{Peer, PeerRef, Peers},
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) keep: Option<crate::history::Link>,
     pub(crate) post: Option<mail::Link>,
     pub(crate) mail_limits: MailLimits,
+    pub(crate) folder: Folder,
 }
 
 /// What the event loop writes and handles read.

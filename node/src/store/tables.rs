@@ -66,6 +66,8 @@ pub trait Read {
     fn peers(&self, limit: usize) -> Result<Vec<PeerRow>>;
     /// A value of the node itself.
     fn note(&self, key: &str) -> Result<Option<Bytes>>;
+    /// Values of the node itself whose key begins so, by key.
+    fn notes(&self, prefix: &str) -> Result<Vec<(String, Bytes)>>;
     /// How much is kept.
     fn stats(&self) -> Result<Stats>;
     /// The time ([`EventRow::time_ms`]) before which events of a swarm are to go, so that at most so many events and

@@ -141,7 +141,7 @@ fn look(tables: &dyn Read) -> Result<Vec<String>, StoreError> {
     out.push(format!("{:?}", tables.outbox(&OutboxQuery { limit: 99, ..Default::default() })?));
     out.push(format!("{:?}", tables.outbox_waiting()?));
     out.push(format!("{:?}", tables.taken(&author(1), &mail_id(1))?));
-    out.push(format!("{:?} {:?}", tables.note("0")?, tables.cut_time(&swarm(1), 2, 2_000)?));
+    out.push(format!("{:?} {:?}", tables.notes("")?, tables.cut_time(&swarm(1), 2, 2_000)?));
     let mut stats = tables.stats()?;
     stats.file_bytes = 0;
     out.push(format!("{stats:?}"));

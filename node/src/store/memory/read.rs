@@ -237,6 +237,13 @@ impl Read for Memory {
         Ok(self.notes.get(key).cloned())
     }
 
+    fn notes(&self, prefix: &str) -> Result<Vec<(String, Bytes)>> {
+        let notes = self.notes.iter().filter(|(key, _)| key.starts_with(prefix));
+        let mut notes: Vec<_> = notes.map(|(key, value)| (key.clone(), value.clone())).collect();
+        notes.sort();
+        Ok(notes)
+    }
+
     fn stats(&self) -> Result<Stats> {
         let unread = self.inbox.values().filter(|kept| kept.row.state == InboxState::Unread).count();
         let unsettled = self.outbox.values().filter(|kept| !kept.row.state.is_settled()).count();

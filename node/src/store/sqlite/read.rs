@@ -398,6 +398,12 @@ impl Read for Session<'_> {
         Ok(self.one(&NOTE, "WHERE key = ?", &[&key])?.map(|mut row| Bytes::from(row.take_bytes(1))))
     }
 
+    fn notes(&self, prefix: &str) -> Result<Vec<(String, Bytes)>> {
+        self.gather(&NOTE, "WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key", &[&prefix], usize::MAX, |mut row| {
+            Ok(Some((row.take_text(0), row.take_bytes(1).into())))
+        })
+    }
+
     fn stats(&self) -> Result<Stats> {
         self.flush_totals()?;
         let totals = self.read_totals()?;
