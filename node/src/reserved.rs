@@ -145,6 +145,7 @@ impl NodeEndpoints {
             Arc::new(Brought { node, answerer, endpoints: served }),
         )?;
         crate::artifacts::register(&self.node, endpoints)?;
+        crate::history::register(&self.node, endpoints)?;
         let answerer = self.answerer;
         add(Endpoint::new("_node.ask").with_handler(move |cx: Context, question: Question| {
             let answerer = answerer.clone();

@@ -1,13 +1,13 @@
 //! What was said stays, and who comes late has it too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use p2pnode::{
     Compaction, Condensed, Context, ConversationId, Endpoint, EventId, Folding, HandlerError, History, KeptEntry,
-    KeptEvent, Limits, Node, NodeEvent, Paths, Retention, Said, Value, presets,
+    KeptEvent, Limits, Node, NodeEvent, Paths, Retention, Said, Value, kwargs, presets,
     store::{
-        ConversationQuery, EventQuery, SearchQuery,
+        ConversationQuery, EventQuery, OutboxQuery, SearchQuery,
         search::{Join, Search},
     },
 };
@@ -239,4 +239,47 @@ async fn a_summariser_that_fails_changes_nothing() {
     assert!(failed.to_string().contains("no model today"), "{failed}");
     let condensed = history.condensed(talk).await.expect("it reads");
     assert_eq!((condensed.summary.is_none(), told(&condensed).len()), (true, 5));
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    events: Vec<BTreeMap<String, Value>>,
+    more: bool,
+}
+
+#[tokio::test]
+async fn a_program_reads_a_conversation_by_calls() {
+    let host = Host::new();
+    let (fern, moss) = (start(&host, "fern").await, start(&host, "moss").await);
+    acquainted(&[&fern, &moss]).await;
+    let talk = ConversationId::new();
+    for n in 0..3_u64 {
+        fern.emit("step", &n).conversation(talk).await.expect("said");
+    }
+    let mail = fern.mail().expect("it keeps");
+    mail.send("moss", "for you alone").conversation(talk).await.expect("accepted");
+    mail.send("moss", "and this").await.expect("accepted");
+    let settled =
+        async || mail.outbox(OutboxQuery::default()).await.expect("it reads").iter().all(|m| m.state.is_settled());
+    until("moss has all", async || kept(&moss).await.len() == 3 && settled().await).await;
+    let listed: Vec<BTreeMap<String, Value>> = fern.call("moss", "_node.conversation.list", ()).await.expect("listed");
+    let named: Vec<Option<&str>> = listed.iter().map(|one| one["conversation"].as_str()).collect();
+    assert_eq!(named, [Some(talk.to_string().as_str())]);
+    let read = async |after: &str| -> Page {
+        let id = talk.to_string();
+        match after {
+            "" => fern.call("moss", "_node.conversation.sync", kwargs! { conversation: id }).await.expect("read"),
+            after => {
+                let args = kwargs! { conversation: id, after: after };
+                fern.call("moss", "_node.conversation.sync", args).await.expect("read")
+            }
+        }
+    };
+    let Page { events, more } = read("").await;
+    assert_eq!((events.len(), more), (3, false), "{events:?}");
+    assert_eq!((events[0]["name"].as_str(), events[0]["kind"].as_str()), (Some("fern"), Some("emit")));
+    let Page { events: rest, .. } = read(events[0]["id"].as_str().expect("text")).await;
+    assert_eq!(rest.len(), 2, "{rest:?}");
+    let refused = fern.call::<Value>("moss", "_node.conversation.sync", ("nonsense",)).await.expect_err("refused");
+    assert!(refused.to_string().contains("no id of a conversation"), "{refused}");
 }

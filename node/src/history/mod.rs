@@ -13,6 +13,7 @@ mod own;
 mod ranges;
 mod retain;
 mod rounds;
+mod serve;
 mod task;
 pub(crate) mod text;
 
@@ -22,6 +23,7 @@ pub use handle::{History, KeptEntry, KeptEvent, Surplus};
 pub(crate) use names::introduce;
 pub(crate) use own::FeedEnd;
 pub use retain::Retention;
+pub(crate) use serve::register;
 pub(crate) use task::{Link, Note, start};
 
 use std::path::PathBuf;
