@@ -1,5 +1,10 @@
 //! What swarms said: listed, found, compared, exported, removed; with and without a running node.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
 use p2pnode_tests::{Background, Home, Output, SOON, until};
 use serde_json::Value;
 
@@ -133,6 +138,76 @@ fn a_conversation_is_followed() {
     p2pnode_tests::read_until(&mut follow, "indeed");
     drop(follow);
     fern.is_idle();
+}
+
+/// Ids of all that a node keeps, by its conversation.
+fn kept(home: &Home, name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let listed = by(home, name, &["--json", "history", "list", "--limit", "100000"]);
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let entries = if listed.code == Some(0) { json(&listed) } else { Value::Null };
+    for entry in entries["data"].as_array().into_iter().flatten() {
+        all.entry(text(&entry["conversation"]).to_owned()).or_default().insert(text(&entry["id"]).to_owned());
+    }
+    all
+}
+
+#[test]
+#[ignore = "twenty processes for a minute or two; run by .ci/long"]
+fn twenty_nodes_hold_the_same() {
+    const SAID: usize = 200;
+    let home = Home::new();
+    let start = |number: usize| {
+        let name = format!("n{number}");
+        let args: Vec<&str> =
+            if number < 3 { vec!["garden", "--demo", "--name", &name] } else { vec!["garden", "--name", &name] };
+        let node = home.detached(&args);
+        by(&home, &name, &["wait", "peers", "2"]).exits(0);
+        node
+    };
+    let mut nodes: BTreeMap<usize, Background> =
+        (0..2).map(|number| (number, home.detached(&["garden", "--demo", "--name", &format!("n{number}")]))).collect();
+    nodes.extend((2..15).map(|number| (number, start(number))));
+    let stop = |number: usize| {
+        by(&home, &format!("n{number}"), &["down"]).exits(0);
+    };
+    for number in 0..SAID {
+        match number {
+            50 => stop(14),
+            100 => {
+                for again in [12, 13] {
+                    stop(again);
+                    nodes.insert(again, start(again));
+                }
+            }
+            150 => nodes.extend((15..20).map(|late| (late, start(late)))),
+            180 => {
+                nodes.insert(14, start(14));
+            }
+            _ => {}
+        }
+        let author = format!("n{}", number % 10);
+        by(&home, &author, &["broadcast", "garden", "--endpoint", "echo", &format!("word {number}")]).exits(0);
+    }
+    let began = Instant::now();
+    let mut last = Vec::new();
+    let same = until(Duration::from_secs(60), || {
+        last = (0..20).map(|number| kept(&home, &format!("n{number}"))).collect();
+        // The question, and an answer of each of the three that serve it but the one that asks.
+        let all = last[0].values().filter(|events| events.len() >= 3).count() == SAID;
+        (all && last.iter().all(|other| *other == last[0])).then(|| began.elapsed())
+    });
+    let counts: Vec<usize> = last.iter().map(|all| all.values().map(BTreeSet::len).sum()).collect();
+    let same = same.unwrap_or_else(|| panic!("not all keep the same within a minute: {counts:?}"));
+    println!("measured: 20 nodes keep the same {} events, {same:?} after the last was said", counts[0]);
+    for talk in last[0].keys().step_by(20) {
+        let hash = |number: usize| {
+            let shown = by(&home, &format!("n{number}"), &["--json", "conv", "show", talk]).exits(0);
+            json(&shown)["data"]["hash"].clone()
+        };
+        let first = hash(0);
+        assert!(first.as_str().is_some_and(|hash| hash.len() == 64), "{first}");
+        assert!((1..20).all(|number| hash(number) == first), "{talk}");
+    }
 }
 
 #[test]
