@@ -201,3 +201,43 @@ async fn who_is_restarted_in_the_middle_says_so() {
     assert!(word.text().contains("restarted"), "{}", word.text());
     drop(node_b);
 }
+
+#[tokio::test]
+async fn two_programs_that_answer_each_other_are_stopped() {
+    let host = Host::new();
+    let mail = MailLimits { conversation_messages: 20, ..MailLimits::default() };
+    let limits = Limits { mail, ..Limits::default() };
+    let start = async |name| host.builder(name).limits(limits.clone()).start().await.expect("started");
+    let (fern, moss) = (start("fern").await, start("moss").await);
+    acquainted(&[&fern, &moss]).await;
+    let answering = |node: &Node| {
+        let (mut events, node) = (node.events(), node.clone());
+        async move {
+            loop {
+                let Some(NodeEvent::MailArrived(mail)) = events.next().await else { continue };
+                let post = node.mail().expect("it keeps");
+                let answer = post.reply(mail.mail.id, "and what do you think?").await.expect("it is there");
+                if let Err(error) = answer.await {
+                    return error;
+                }
+            }
+        }
+    };
+    let talk = fern.mail().expect("it keeps").send("moss", "what do you think?").await.expect("accepted");
+    let first = tokio::select! {
+        error = answering(&fern) => error,
+        error = answering(&moss) => error,
+        () = tokio::time::sleep(LIMIT) => panic!("they go on: {} and {}", inbox(&fern).await.len(), inbox(&moss).await.len()),
+    };
+    assert!(matches!(first, SendError::Budget { messages: 20, .. }), "{first}");
+    let said = inbox(&fern).await.len() + inbox(&moss).await.len();
+    assert_eq!(said, 20, "all that was accepted has arrived");
+    // The other one may not go on either; another conversation may.
+    let conversation = outbox(&fern).await.iter().find(|mail| mail.mail.id == talk).expect("it").mail.conversation;
+    for (node, to) in [(&fern, "moss"), (&moss, "fern")] {
+        let post = node.mail().expect("it keeps");
+        let more = post.send(to, "more").conversation(conversation).await.expect_err("enough");
+        assert!(matches!(more, SendError::Budget { .. }), "{more}");
+        post.send(to, "something else").await.expect("accepted");
+    }
+}

@@ -145,6 +145,7 @@ impl From<SendError> for CliError {
             SendError::Store(error) => error.into(),
             SendError::Own | SendError::Priority(_) => Self::usage(text),
             SendError::TooLarge { .. } => Self::of(ErrorCode::TooLarge, text),
+            SendError::Budget { .. } => Self::of(ErrorCode::BudgetExceeded, text),
             SendError::Full { .. } => Self::of(ErrorCode::Overloaded, text).try_also("p2pnode outbox", "what waits"),
             SendError::NoSuchMessage(_) => Self::of(ErrorCode::NotFound, text),
             _ => Self::of(ErrorCode::AgentUnavailable, text),

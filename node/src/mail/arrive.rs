@@ -76,6 +76,10 @@ pub(crate) fn take(
             Ok(question) => settle(tables, question, now_ms)?,
             Err(why) => return Ok(Took::Refused(why)),
         }
+    } else if limits.is_spent(tables, &mail.conversation, &mail.from, now_ms)? {
+        let (messages, bytes) = (limits.conversation_messages, limits.conversation_bytes);
+        let why = format!("the conversation has had {messages} messages or {bytes} bytes within an hour");
+        return Ok(Took::Refused(RpcError::new(ErrorCode::BudgetExceeded, why)));
     } else if let Some(why) = over(tables, arrival, limits)? {
         return Ok(Took::Refused(why));
     }

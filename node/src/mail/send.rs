@@ -46,6 +46,17 @@ pub enum SendError {
         /// The limit, [`MailLimits::outbox`](super::MailLimits::outbox).
         limit: u64,
     },
+    /// This conversation has had more within an hour than people write: two programs may be answering each other.
+    #[error(
+        "this conversation has had {messages} messages or {bytes} bytes within an hour: two programs may be answering each \
+         other. It may go on in an hour, or in a new conversation"
+    )]
+    Budget {
+        /// The limit, [`MailLimits::conversation_messages`](super::MailLimits::conversation_messages).
+        messages: u64,
+        /// The limit, [`MailLimits::conversation_bytes`](super::MailLimits::conversation_bytes).
+        bytes: u64,
+    },
     /// There is no such message to answer.
     #[error("there is no message {0} in the inbox")]
     NoSuchMessage(MailId),
@@ -153,27 +164,26 @@ impl Send {
         let text = text::of_mail(&mail);
         let row = OutboxRow::new(mail, raw, now);
         let waiting = row.waiting();
-        let most = limits.outbox;
         let keep = move |tables: &mut dyn Write| {
             let query = OutboxQuery { states: vec![OutboxState::Sent], limit: 1, ..OutboxQuery::default() };
             // Counting all is for the rare case that there are many.
-            let full = !tables.outbox(&query)?.is_empty() && tables.stats()?.unsettled >= most;
-            if !full {
-                tables.put_outbox(&row, Some(&text))?;
+            if !tables.outbox(&query)?.is_empty() && tables.stats()?.unsettled >= limits.outbox {
+                return Ok(Err(SendError::Full { limit: limits.outbox }));
             }
-            Ok(!full)
+            if limits.is_spent(tables, &waiting.conversation, &waiting.to, now)? {
+                let (messages, bytes) = (limits.conversation_messages, limits.conversation_bytes);
+                return Ok(Err(SendError::Budget { messages, bytes }));
+            }
+            tables.put_outbox(&row, Some(&text))?;
+            Ok(Ok(()))
         };
         // What is kept goes, also if nobody waits for this any more.
         let kept = tokio::spawn(async move {
-            let kept = store.write_durably(keep).await?;
-            if kept {
-                node.post(Note::Queued(waiting)).await;
-            }
-            Ok::<bool, StoreError>(kept)
+            store.write_durably(keep).await??;
+            node.post(Note::Queued(waiting)).await;
+            Ok::<(), SendError>(())
         });
-        if !kept.await.unwrap_or(Err(StoreError::Closed))? {
-            return Err(SendError::Full { limit: most });
-        }
+        kept.await.unwrap_or(Err(SendError::Shutdown))?;
         Ok(id)
     }
 

@@ -22,7 +22,7 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use memory::MemoryLimits;
 pub use query::{
-    ConversationQuery, EventQuery, Hit, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats, Taken,
+    ConversationQuery, EventQuery, Hit, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats, Taken, TalkUse,
 };
 pub use rows::{
     ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, Fork, InboxRow, InboxState, OutboxRow, OutboxState,

@@ -42,6 +42,15 @@ pub struct EventQuery {
     pub limit: usize,
 }
 
+/// How much a conversation of messages with one peer has had, both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TalkUse {
+    /// Messages.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Which conversations, by their last event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConversationQuery {

@@ -2,11 +2,13 @@
 //! once, for both.
 
 use bytes::Bytes;
-use p2pnode_wire::ids::{EventId, MailId, PeerKey, SwarmId};
+use p2pnode_wire::ids::{ConversationId, EventId, MailId, PeerKey, SwarmId};
 
 use super::{
     error::StoreError,
-    query::{ConversationQuery, EventQuery, Hit, InboxQuery, InboxUse, OutboxQuery, SearchQuery, Stats, Taken},
+    query::{
+        ConversationQuery, EventQuery, Hit, InboxQuery, InboxUse, OutboxQuery, SearchQuery, Stats, Taken, TalkUse,
+    },
     rows::{
         ArtifactRow, ConversationRow, EventRow, FeedKey, FeedRow, InboxRow, OutboxRow, PeerRow, ScheduleRow, Waiting,
     },
@@ -46,6 +48,8 @@ pub trait Read {
     fn inbox(&self, query: &InboxQuery) -> Result<Vec<InboxRow>>;
     /// How full the inbox is.
     fn inbox_use(&self, author: &PeerKey) -> Result<InboxUse>;
+    /// Messages of a conversation with this peer, both ways, whose time is not before `since_ms`.
+    fn talk_use(&self, id: &ConversationId, peer: &PeerKey, since_ms: u64) -> Result<TalkUse>;
     /// Whether, and as what, a message was taken before.
     fn taken(&self, author: &PeerKey, id: &MailId) -> Result<Option<Taken>>;
     /// A message of ours.

@@ -137,7 +137,8 @@ fn look(tables: &dyn Read) -> Result<Vec<String>, StoreError> {
         out.push(format!("{text}: {:?}", tables.search(&query)?));
     }
     out.push(format!("{:?}", tables.inbox(&InboxQuery { limit: 99, ..Default::default() })?));
-    out.push(format!("{:?}", tables.inbox_use(&author(1))?));
+    out.push(format!("{:?} {:?}", tables.inbox_use(&author(1))?, tables.talk_use(&talk(1), &author(1), 3)?));
+    out.push(format!("{:?}", tables.talk_use(&talk(1), &author(9), 0)?));
     out.push(format!("{:?}", tables.outbox(&OutboxQuery { limit: 99, ..Default::default() })?));
     out.push(format!("{:?}", tables.outbox_waiting()?));
     out.push(format!("{:?}", tables.taken(&author(1), &mail_id(1))?));

@@ -1,12 +1,13 @@
 //! Reading from memory.
 
 use bytes::Bytes;
-use p2pnode_wire::ids::{EventId, MailId, PeerKey, SwarmId};
+use p2pnode_wire::ids::{ConversationId, EventId, MailId, PeerKey, SwarmId};
 
 use super::{Entry, Memory, Result, Talk, count};
 use crate::store::{
     query::{
-        ConversationQuery, EventQuery, Hit, IdPart, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats, Taken,
+        ConversationQuery, EventQuery, Hit, IdPart, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats,
+        Taken, TalkUse,
     },
     rank::{Kind, inbox_rank, rank},
     rows::{
@@ -182,6 +183,18 @@ impl Read for Memory {
             }
         }
         Ok(used)
+    }
+
+    fn talk_use(&self, id: &ConversationId, peer: &PeerKey, since_ms: u64) -> Result<TalkUse> {
+        let came = self.inbox.values().filter(|kept| kept.row.mail.from == *peer);
+        let came = came.map(|kept| (&kept.row.mail, kept.time_ms, kept.row.raw.len()));
+        let went = self.outbox.values().filter(|kept| kept.row.mail.to == *peer);
+        let all = came.chain(went.map(|kept| (&kept.row.mail, kept.time_ms, kept.row.raw.len())));
+        let of = all.filter(|(mail, time_ms, _)| mail.conversation == *id && *time_ms >= since_ms);
+        Ok(of.fold(TalkUse::default(), |used, (.., bytes)| TalkUse {
+            messages: used.messages + 1,
+            bytes: used.bytes + count(bytes),
+        }))
     }
 
     fn taken(&self, author: &PeerKey, id: &MailId) -> Result<Option<Taken>> {

@@ -1,7 +1,7 @@
 //! Reading from the file.
 
 use bytes::{Bytes, BytesMut};
-use p2pnode_wire::ids::{EventId, MailId, PeerKey, SwarmId};
+use p2pnode_wire::ids::{ConversationId, EventId, MailId, PeerKey, SwarmId};
 use rusqlite::{ToSql, types::Value};
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::store::{
     query::{
-        ConversationQuery, EventQuery, Hit, IdPart, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats, Taken,
+        ConversationQuery, EventQuery, Hit, IdPart, InboxQuery, InboxUse, Order, OutboxQuery, SearchQuery, Stats,
+        Taken, TalkUse,
     },
     rank::{BITS, Kind, floor, kind},
     rows::{
@@ -318,6 +319,17 @@ impl Read for Session<'_> {
             bytes: count("SELECT sum(size) FROM inbox WHERE author = ?", &[&author])?,
             stranger_messages: count("SELECT count(*) FROM inbox WHERE stranger = 1", &[])?,
             stranger_bytes: count("SELECT sum(size) FROM inbox WHERE stranger = 1", &[])?,
+        })
+    }
+
+    fn talk_use(&self, id: &ConversationId, peer: &PeerKey, since_ms: u64) -> Result<TalkUse> {
+        let (talk, peer, from) = (id.0.as_bytes(), head(&peer.0), floor(since_ms));
+        let count = |sql| self.count(sql, &[&talk, &from, &peer]).map(|n| rows(n.unwrap_or_default()));
+        Ok(TalkUse {
+            messages: count("SELECT count(*) FROM inbox WHERE talk = ? AND rank >= ? AND author = ?")?
+                + count("SELECT count(*) FROM outbox WHERE talk = ? AND rank >= ? AND dest = ?")?,
+            bytes: count("SELECT sum(size) FROM inbox WHERE talk = ? AND rank >= ? AND author = ?")?
+                + count("SELECT sum(length(raw)) FROM outbox WHERE talk = ? AND rank >= ? AND dest = ?")?,
         })
     }
 
