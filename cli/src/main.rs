@@ -6,11 +6,13 @@
 mod args;
 mod background;
 mod commands;
+mod config;
 mod connect;
 mod context;
 mod control;
 mod demo;
 mod error;
+mod hooks;
 mod input;
 mod listing;
 mod logging;
