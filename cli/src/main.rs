@@ -3,6 +3,7 @@
 // Doc comments of arguments are help texts: brackets there are addresses.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod archive;
 mod args;
 mod background;
 mod commands;

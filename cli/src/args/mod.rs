@@ -1,5 +1,6 @@
 //! The command line: one struct per verb, global options, help.
 
+pub(crate) mod archive;
 pub(crate) mod artifact;
 pub(crate) mod ask;
 pub(crate) mod call;
@@ -103,6 +104,10 @@ pub(crate) enum Verb {
     Dht(dht::Dht),
     /// Show, make, save and restore the identity of a profile
     Id(id::Id),
+    /// Save a whole profile in one file
+    Export(archive::Export),
+    /// Restore a profile from such a file
+    Import(archive::Import),
     /// Print a completion script: bash, zsh, fish, elvish or powershell
     Completions {
         /// For which shell
@@ -180,6 +185,8 @@ impl Verb {
             Self::Watch(_) => "watch",
             Self::Dht(_) => "dht",
             Self::Id(_) => "id",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
             Self::Completions { .. } => "completions",
             Self::Version => "version",
         }

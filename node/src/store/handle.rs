@@ -70,6 +70,21 @@ impl Store {
         Sqlite::salvage(path)
     }
 
+    /// Writes one state of it into a new file, whatever is written meanwhile. Damage is copied, too: look for it there. It
+    /// blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is kept in memory has no file.
+    #[cfg(feature = "store")]
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        match &*self.engine {
+            Engine::Memory(_) => {
+                Err(StoreError::Failed { path: path.to_owned(), reason: "the store is in memory only".to_owned() })
+            }
+            Engine::Sqlite(sqlite) => sqlite.copy_to(path),
+        }
+    }
+
     /// Looks for damage all over the file, `deep` in its indexes too; all that is found, in words. It blocks.
     ///
     /// # Errors

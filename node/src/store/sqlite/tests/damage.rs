@@ -143,3 +143,20 @@ async fn salvage_keeps_what_is_whole() {
     let (held, stats, found) = store.read(look).await.unwrap();
     assert_eq!((held, stats.events, stats.inbox, found), (vec![(0, 3), (4, 20)], 19, 10, 19));
 }
+
+#[tokio::test]
+async fn a_copy_is_one_state_while_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("node.db"), folder.path().join("copy.db"));
+    populate(&path, 20).await;
+    let store = open(&path);
+    store.write(|tables| put(tables, &[event(20)])).await.unwrap();
+    Store::open_read_only(&path).unwrap().copy_to(&copy).unwrap();
+    store.write(|tables| put(tables, &[event(21)])).await.unwrap();
+    let read = Store::open_read_only(&copy).unwrap();
+    assert_eq!(read.verify(true).unwrap(), Vec::<String>::new());
+    assert_eq!(read.read(|tables| tables.stats()).await.unwrap().events, 21);
+    drop(read);
+    assert_eq!(open(&copy).read(|tables| tables.stats()).await.unwrap().events, 21);
+    assert!(matches!(Store::memory().copy_to(&copy), Err(StoreError::Failed { .. })));
+}
