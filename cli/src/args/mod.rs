@@ -123,6 +123,11 @@ impl Verb {
         matches!(self, Self::Conv(_) | Self::History(_)) || self.needs_running()
     }
 
+    /// Whether a node that runs must have no part in it.
+    pub(crate) fn is_without_node(&self) -> bool {
+        matches!(self, Self::History(history) if matches!(history.verb, history::HistoryVerb::Salvage {}))
+    }
+
     /// Whether nothing but a node that runs can do it.
     pub(crate) fn needs_running(&self) -> bool {
         match self {

@@ -41,6 +41,9 @@ const HITS: usize = 10_000;
 
 /// Does what was asked for.
 pub(super) async fn run(ctx: &Ctx, args: History) -> Result<(), CliError> {
+    if matches!(args.verb, HistoryVerb::Salvage {}) {
+        return super::salvage::run(ctx).await;
+    }
     let work = async {
         match args.verb {
             HistoryVerb::List(filter) => list(ctx, &filter).await,
@@ -49,6 +52,7 @@ pub(super) async fn run(ctx: &Ctx, args: History) -> Result<(), CliError> {
             HistoryVerb::Stats {} => stats(ctx).await,
             HistoryVerb::Export(filter) => export(ctx, &filter).await,
             HistoryVerb::Cleanup(args) => super::cleanup::run(ctx, &args).await,
+            HistoryVerb::Salvage {} => Ok(()),
         }
     };
     ctx.guard(None, work).await

@@ -21,6 +21,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod ping;
+mod salvage;
 mod schedule;
 mod send;
 mod serve;

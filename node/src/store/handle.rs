@@ -60,8 +60,8 @@ impl Store {
         Ok(Self { engine: Arc::new(Engine::Sqlite(Sqlite::open_read_only(path)?)) })
     }
 
-    /// Moves a damaged file to `node.db.corrupt-<UTC time>` and copies every row of it that is whole into a new one. It
-    /// blocks.
+    /// Copies every row of a damaged file that is whole into a new one, which takes its place; the damaged one becomes
+    /// `node.db.corrupt-<UTC time>`. It blocks.
     ///
     /// # Errors
     /// [`StoreError`], if the file is in use, or the new one cannot be written.
