@@ -3,14 +3,17 @@
 // Doc comments of arguments are help texts: brackets there are addresses.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod archive;
 mod args;
 mod background;
 mod commands;
+mod config;
 mod connect;
 mod context;
 mod control;
 mod demo;
 mod error;
+mod hooks;
 mod input;
 mod listing;
 mod logging;

@@ -92,8 +92,8 @@ impl ProfileError {
 /// | folder | by XDG | below one folder | holds |
 /// |---|---|---|---|
 /// | config | `~/.config/p2pnode` | itself | `config.toml` |
-/// | data | `~/.local/share/p2pnode` | `data` | `<profile>/identity.key` |
-/// | state | `~/.local/state/p2pnode` | `state` | `<profile>/node.lock`, `<profile>/node.json` |
+/// | data | `~/.local/share/p2pnode` | `data` | `<profile>/identity.key`, `<profile>/node.db` |
+/// | state | `~/.local/state/p2pnode` | `state` | `<profile>/node.lock`, `<profile>/node.json`, `<profile>/heard` |
 /// | runtime | `$XDG_RUNTIME_DIR/p2pnode`, else `${TMPDIR:-/tmp}/p2pnode-<uid>` | `run` | `nodes/<peer>.json` |
 ///
 /// Nothing is made before it is used; then folders get mode 0700.
@@ -193,6 +193,23 @@ impl Paths {
     pub fn store_path(&self, profile: &str) -> Result<PathBuf, ProfileError> {
         check_name(profile)?;
         Ok(self.data.join(profile).join("node.db"))
+    }
+
+    /// What a profile remembers besides its key and its store: for one that moves to another host.
+    ///
+    /// # Errors
+    /// [`ProfileError::Name`].
+    pub fn memory_paths(&self, profile: &str) -> Result<[PathBuf; 2], ProfileError> {
+        check_name(profile)?;
+        Ok([self.memory(profile), self.heard(profile)])
+    }
+
+    fn memory(&self, profile: &str) -> PathBuf {
+        self.state.join(profile).join("node.json")
+    }
+
+    fn heard(&self, profile: &str) -> PathBuf {
+        self.state.join(profile).join("heard")
     }
 
     fn key(&self, profile: &str) -> PathBuf {
@@ -319,11 +336,11 @@ impl Profile {
 
     /// Where it is kept which events were heard.
     pub(crate) fn heard(&self) -> PathBuf {
-        self.paths.state.join(&self.name).join("heard")
+        self.paths.heard(&self.name)
     }
 
     fn memory(&self) -> PathBuf {
-        self.paths.state.join(&self.name).join("node.json")
+        self.paths.memory(&self.name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The control socket, byte by byte, as any program could use it.
 
+use std::{fs, io::Read, os::unix::fs::PermissionsExt};
+
 use p2pnode_tests::{Background, Home, SOON, read, read_until, until};
 
 fn node(home: &Home) -> Background {
@@ -139,4 +141,34 @@ fn a_command_is_cancelled_by_its_name() {
     assert_eq!(node.control.post("/v1/shutdown", "").json()["data"]["stopping"], true);
     let gone = until(SOON, || (home.run(&["status"]).code == Some(3)).then_some(()));
     assert!(gone.is_some(), "it has left");
+}
+
+/// The file's mode keeps others out already; this is about what holds where it does not.
+#[test]
+fn another_user_is_sent_away_without_a_word() {
+    let (own, nobody) = (rustix::process::getuid(), rustix::process::Uid::from_raw(65_534));
+    if !own.is_root() {
+        println!("skipped: only root can be somebody else");
+        return;
+    }
+    let home = Home::new();
+    let node = node(&home);
+    let socket = home.path().join("run/default.sock");
+    for (path, mode) in [(home.path(), 0o711), (&home.path().join("run"), 0o711), (&socket, 0o666)] {
+        let opened = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        opened.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let control = node.control.clone();
+    // The kernel counts users by threads: only this one changes, and it ends with that.
+    let answer = std::thread::spawn(move || {
+        rustix::thread::set_thread_uid(nobody).unwrap_or_else(|error| panic!("{error}"));
+        let mut answer = Vec::new();
+        let mut stream = control.send(b"GET /v1/status HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n");
+        // Closed with bytes of ours unread, it may be reset.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    let answer = answer.join().unwrap_or_else(|_| panic!("the other user could not connect"));
+    assert_eq!(answer, "", "another user hears something");
+    assert_eq!(node.control.get("/v1/healthz").status, 200, "and its own user is answered as before");
 }

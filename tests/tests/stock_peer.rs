@@ -9,7 +9,7 @@ use libp2p::{
     swarm::SwarmEvent,
     tcp, yamux,
 };
-use p2pnode::{Context, Endpoint, Node, Paths, presets, rpc};
+use p2pnode::{Context, Endpoint, Node, Paths, artifacts::ArtifactError, presets, rpc};
 use p2pnode_tests::{Home, SOON};
 use p2pnode_wire::{
     ids::{SwarmId, SwarmName},
@@ -231,6 +231,89 @@ async fn a_stock_program_with_its_own_codec_calls_and_is_called() {
     assert_eq!(answer, (1, "two".to_owned()));
     let stats = node.stats();
     assert_eq!((stats.classic_calls, stats.classic_served, stats.fast_calls), (1, 1, 0), "{stats:?}");
+    serving.abort();
+    node.shutdown().await;
+}
+
+/// A part of an artifact, in the words of a peer that may say what it likes.
+#[derive(Serialize)]
+struct Part {
+    artifact: Listed,
+    offset: u64,
+    #[serde(with = "serde_bytes")]
+    data: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    kind: &'static str,
+    mime: &'static str,
+    encoding: &'static str,
+    description: &'static str,
+    #[serde(with = "serde_bytes")]
+    meta: Vec<u8>,
+    size: u64,
+    #[serde(with = "serde_bytes")]
+    sha256: Vec<u8>,
+    created_ms: u64,
+}
+
+/// SHA-256 of `hello`.
+const HELLO: [u8; 32] = [
+    0x2c, 0xf2, 0x4d, 0xba, 0x5f, 0xb0, 0xa3, 0x0e, 0x26, 0xe8, 0x3b, 0x2a, 0xc5, 0xb9, 0xe2, 0x9e, 0x1b, 0x16, 0x1e,
+    0x5c, 0x1f, 0xa7, 0x42, 0x5e, 0x73, 0x04, 0x33, 0x62, 0x93, 0x8b, 0x98, 0x24,
+];
+
+/// What a peer serves under each name: size, hash, and the bytes, of which each part holds three.
+fn told(name: &str) -> (u64, Vec<u8>, &'static [u8]) {
+    match name {
+        "honest" => (5, HELLO.to_vec(), b"hello"),
+        "another content" => (5, HELLO.to_vec(), b"jello"),
+        "shorter" => (5, HELLO.to_vec(), b"hell"),
+        "longer" => (5, HELLO.to_vec(), b"hello!"),
+        "a smaller size" => (4, HELLO.to_vec(), b"hello"),
+        "a larger size" => (6, HELLO.to_vec(), b"hello"),
+        "too large" => (u64::MAX, HELLO.to_vec(), b"hello"),
+        "half a hash" => (5, HELLO[..16].to_vec(), b"hello"),
+        other => panic!("nobody asks for {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_lies_about_an_artifact_is_not_believed() {
+    let home = Home::new();
+    let node = node(&home, "node").await;
+    let (swarm, addr) = stock(rpc::Codec::default()).await;
+    let liar = *swarm.local_peer_id();
+    let serving = tokio::spawn(serve(swarm, |request: Req| {
+        let id = request.id;
+        if request.endpoint != "_node.artifact.get" {
+            return rpc::Reply { id, outcome: Ok(request.args) };
+        }
+        let (name, offset): (String, u64) = p2pnode_wire::msgpack::decode(&request.args).expect("a name and an offset");
+        let (size, sha256, bytes) = told(&name);
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let data = bytes[from..].iter().take(3).copied().collect();
+        let (meta, created_ms) = (Vec::new(), 0);
+        let (kind, mime, encoding, description) = ("", "", "", "");
+        let artifact = Listed { name: "x", kind, mime, encoding, description, meta, size, sha256, created_ms };
+        let part = rmp_serde::to_vec_named(&Part { artifact, offset, data }).expect("a part");
+        rpc::Reply { id, outcome: Ok(part.into()) }
+    }));
+    // It is known by its address alone.
+    let _: (i64,) = node.call(addr.to_string().as_str(), "echo", (1,)).await.expect("an answer");
+
+    let honest = node.artifact(liar, "honest").await.expect("fetched part by part");
+    assert_eq!(honest.data.as_ref(), b"hello");
+    for name in ["another content", "shorter", "longer", "a smaller size", "a larger size", "half a hash"] {
+        let fetched = node.artifact(liar, name).await;
+        assert!(matches!(fetched, Err(ArtifactError::Corrupt(_))), "{name}: {fetched:?}");
+    }
+    let fetched = node.artifact(liar, "too large").await;
+    assert!(matches!(fetched, Err(ArtifactError::TooLarge { .. })), "{fetched:?}");
+    let kept = node.artifacts().expect("it keeps").list().await.expect("listed");
+    assert!(kept.is_empty(), "{kept:?}");
     serving.abort();
     node.shutdown().await;
 }

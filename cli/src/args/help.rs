@@ -16,7 +16,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Look", &["peers", "peer", "find", "ping", "artifact", "card"]),
     ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
     ("Observe", &["watch", "conv", "history", "dht"]),
-    ("Tooling", &["id", "completions", "version"]),
+    ("Tooling", &["id", "export", "import", "completions", "version"]),
 ];
 
 const FIRST_SUCCESS: &str = "\

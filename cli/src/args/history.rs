@@ -174,7 +174,7 @@ Examples:
   p2pnode history list --agent reviewer --kind reply --format csv
 
 Search takes words, \"phrases\", prefix*, -not, OR, a NEAR b, NEAR/5 and parentheses. Only --swarm NAME if one is named. \
-Works without a running node, on the database of the profile; `cleanup` needs one.")]
+Works without a running node, on the database of the profile; `cleanup` needs one, `salvage` none.")]
 pub(crate) struct History {
     /// What to do.
     #[command(subcommand)]
@@ -209,6 +209,8 @@ pub(crate) enum HistoryVerb {
     Export(Filter),
     /// Remove what is old, or too much
     Cleanup(Cleanup),
+    /// Save what is whole from a damaged database, and keep that beside
+    Salvage {},
 }
 
 /// What to remove.

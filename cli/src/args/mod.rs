@@ -1,5 +1,6 @@
 //! The command line: one struct per verb, global options, help.
 
+pub(crate) mod archive;
 pub(crate) mod artifact;
 pub(crate) mod ask;
 pub(crate) mod call;
@@ -103,6 +104,10 @@ pub(crate) enum Verb {
     Dht(dht::Dht),
     /// Show, make, save and restore the identity of a profile
     Id(id::Id),
+    /// Save a whole profile in one file
+    Export(archive::Export),
+    /// Restore a profile from such a file
+    Import(archive::Import),
     /// Print a completion script: bash, zsh, fish, elvish or powershell
     Completions {
         /// For which shell
@@ -116,6 +121,11 @@ impl Verb {
     /// Whether it is about what the node that runs here has or does itself: its own node would have nothing.
     pub(crate) fn is_about_itself(&self) -> bool {
         matches!(self, Self::Conv(_) | Self::History(_)) || self.needs_running()
+    }
+
+    /// Whether a node that runs must have no part in it.
+    pub(crate) fn is_without_node(&self) -> bool {
+        matches!(self, Self::History(history) if matches!(history.verb, history::HistoryVerb::Salvage {}))
     }
 
     /// Whether nothing but a node that runs can do it.
@@ -180,6 +190,8 @@ impl Verb {
             Self::Watch(_) => "watch",
             Self::Dht(_) => "dht",
             Self::Id(_) => "id",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
             Self::Completions { .. } => "completions",
             Self::Version => "version",
         }

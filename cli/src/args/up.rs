@@ -44,6 +44,9 @@ Examples:
   p2pnode up garden --demo                  a node with four endpoints to play with
   p2pnode up garden --ask './review.sh'     a script answers: task on stdin, answer on stdout
 
+A [[hook]] in config.toml of the folder for settings (~/.config/p2pnode, or $P2PNODE_HOME) runs a program for each event or \
+message, as `subscribe --exec` does: on = \"build.>\" or mail = true, swarm = \"garden\" if only that, exec = \"notify-send p2pnode\".
+
 Programs (--ask, --serve): the command is split by shell rules, but no shell runs. One text argument arrives as it is on \
 stdin, one binary argument likewise, anything else as JSON; a question with context as {\"text\": ..., \"context\": ...}. \
 What the program prints is the result: JSON if it parses, else text. Exit 75 means \"not me\", any other code but 0 is a \

@@ -41,6 +41,9 @@ const HITS: usize = 10_000;
 
 /// Does what was asked for.
 pub(super) async fn run(ctx: &Ctx, args: History) -> Result<(), CliError> {
+    if matches!(args.verb, HistoryVerb::Salvage {}) {
+        return super::salvage::run(ctx).await;
+    }
     let work = async {
         match args.verb {
             HistoryVerb::List(filter) => list(ctx, &filter).await,
@@ -49,6 +52,7 @@ pub(super) async fn run(ctx: &Ctx, args: History) -> Result<(), CliError> {
             HistoryVerb::Stats {} => stats(ctx).await,
             HistoryVerb::Export(filter) => export(ctx, &filter).await,
             HistoryVerb::Cleanup(args) => super::cleanup::run(ctx, &args).await,
+            HistoryVerb::Salvage {} => Ok(()),
         }
     };
     ctx.guard(None, work).await
@@ -308,7 +312,7 @@ async fn stats(ctx: &Ctx) -> Result<(), CliError> {
         "events": stats.events, "event_bytes": stats.event_bytes, "conversations": stats.conversations,
         "feeds": stats.feeds, "inbox": stats.inbox, "unread": stats.unread, "outbox": stats.outbox,
         "unsettled": stats.unsettled, "oldest": stats.oldest_ms.map(at_ms), "newest": stats.newest_ms.map(at_ms),
-        "file_bytes": stats.file_bytes,
+        "file_bytes": stats.file_bytes, "reserve_bytes": stats.reserve_bytes,
     });
     let bytes = |bytes: u64| size(usize::try_from(bytes).unwrap_or(usize::MAX));
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -318,6 +322,10 @@ async fn stats(ctx: &Ctx) -> Result<(), CliError> {
         let time = |ms: Option<u64>| ms.map_or_else(|| "none".to_owned(), |ms| ago(age(ms)));
         let talks = count(number(stats.conversations), "conversation", "conversations");
         let feeds = count(number(stats.feeds), "feed", "feeds");
+        let reserve = match stats.reserve_bytes {
+            0 => String::new(),
+            reserve => format!(", and {} beside it kept free for a full disk", bytes(reserve)),
+        };
         [
             row("events", &format!("{} ({}) in {talks}, {feeds}", stats.events, bytes(stats.event_bytes))),
             row("said", &format!("{} to {}", time(stats.oldest_ms), time(stats.newest_ms))),
@@ -326,7 +334,7 @@ async fn stats(ctx: &Ctx) -> Result<(), CliError> {
                 "outbox",
                 &format!("{}, {} on the way", count(number(stats.outbox), "message", "messages"), stats.unsettled),
             ),
-            row("file", &bytes(stats.file_bytes)),
+            row("file", &format!("{}{reserve}", bytes(stats.file_bytes))),
         ]
         .join("\n")
     })

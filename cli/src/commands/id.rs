@@ -22,15 +22,14 @@ use crate::{
 const KEY: u64 = 1_024;
 
 /// An identity at its place. Reading it needs no lock: a node may run with it meanwhile.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     profile: &'a str,
     key: PathBuf,
 }
 
 /// Does one of the four.
 pub(super) fn run(ctx: &Ctx, args: &Id) -> Result<(), CliError> {
-    let profile = profile::chosen(&ctx.global);
-    let place = Place { profile, key: profile::paths(&ctx.global)?.identity_path(profile)? };
+    let place = Place::of(ctx)?;
     match &args.verb {
         Verb::Show => place.show(ctx, &place.existing()?, "identity"),
         Verb::New => {
@@ -47,8 +46,15 @@ pub(super) fn run(ctx: &Ctx, args: &Id) -> Result<(), CliError> {
     }
 }
 
-impl Place<'_> {
-    fn existing(&self) -> Result<Identity, CliError> {
+impl<'a> Place<'a> {
+    /// Of the chosen profile.
+    pub(super) fn of(ctx: &'a Ctx) -> Result<Self, CliError> {
+        let profile = profile::chosen(&ctx.global);
+        Ok(Self { profile, key: profile::paths(&ctx.global)?.identity_path(profile)? })
+    }
+
+    /// The identity that is there.
+    pub(super) fn existing(&self) -> Result<Identity, CliError> {
         Identity::load(&self.key)?.ok_or_else(|| {
             let option = if self.profile == "default" { String::new() } else { format!(" --profile {}", self.profile) };
             let message = format!("profile \"{}\" has no identity yet", self.profile);
@@ -101,13 +107,16 @@ impl Place<'_> {
     }
 }
 
+/// What was saved before may be the only copy.
+pub(super) fn exists_already(shown: &str) -> CliError {
+    CliError::new("file_exists", exit::CONFLICT, format!("{shown} exists already; it was not overwritten"))
+}
+
 /// Writes a file that only its owner can read, never over another.
 fn write_new(path: &Path, shown: &str, text: &str) -> Result<(), CliError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            CliError::new("file_exists", exit::CONFLICT, format!("{shown} exists already; it was not overwritten"))
-        }
+        io::ErrorKind::AlreadyExists => exists_already(shown),
         _ => CliError::io(shown, &error),
     })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());

@@ -1,5 +1,7 @@
 //! What is kept: read from the node that runs, else from the database of the profile; and ids by a few of their digits.
 
+use std::path::Path;
+
 use p2pnode::{
     ConversationId, ErrorCode, History, Mailbox, Node, PeerRef, SendError,
     store::{ConversationQuery, StoreError},
@@ -42,9 +44,7 @@ impl Kept {
         let key = paths.identity_path(name)?;
         let file = key.with_file_name("node.db");
         if !file.exists() {
-            return Err(CliError::of(ErrorCode::NotFound, format!("profile \"{name}\" keeps nothing yet"))
-                .looked(file.display().to_string())
-                .try_also("p2pnode up garden --detach", "a node that keeps what is said"));
+            return Err(no_store(name, &file));
         }
         let identity = p2pnode::Identity::load(&key).ok().flatten();
         let id = identity.map_or_else(p2pnode::PeerId::random, |identity| identity.peer_id());
@@ -79,6 +79,22 @@ pub(super) async fn given(ctx: &Ctx, id: Option<&str>) -> Result<Option<Conversa
 pub(super) fn mailbox(ctx: &Ctx) -> Result<(&Daemon, Mailbox), CliError> {
     let daemon = ctx.daemon.as_deref().ok_or_else(|| CliError::internal("no node runs here"))?;
     Ok((daemon, daemon.node().mail().ok_or_else(keeps_nothing)?))
+}
+
+/// No node has run with this profile.
+pub(super) fn no_store(profile: &str, file: &Path) -> CliError {
+    CliError::of(ErrorCode::NotFound, format!("profile \"{profile}\" keeps nothing yet"))
+        .looked(file.display().to_string())
+        .try_also("p2pnode up garden --detach", "a node that keeps what is said")
+}
+
+/// Nothing of a damaged file is used; what is whole in it can be had back.
+fn damaged(file: &Path, text: String) -> CliError {
+    let profile = file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
+    let option = if profile == profile::DEFAULT { String::new() } else { format!(" --profile {}", quote(&profile)) };
+    CliError::new("store_damaged", exit::INTERNAL, text)
+        .maybe("the disk fails, or the file was cut off or changed by something else; look after its backup, too")
+        .try_also(format!("p2pnode history salvage{option}"), "keeps what is whole, and the damaged file beside it")
 }
 
 fn keeps_nothing() -> CliError {
@@ -126,7 +142,7 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
         match error {
-            StoreError::Damaged { .. } => Self::new("store_damaged", exit::INTERNAL, text),
+            StoreError::Damaged { path, .. } => damaged(&path, text),
             StoreError::NoSpace { .. } => Self::new("no_space", exit::INTERNAL, text),
             StoreError::Newer { .. } => Self::new("store_newer", exit::INTERNAL, text),
             StoreError::InUse { .. } => Self::new("store_in_use", exit::CONFLICT, text),

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod archive;
 mod artifact;
 mod ask;
 mod call;
@@ -21,6 +22,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod ping;
+mod salvage;
 mod schedule;
 mod send;
 mod serve;
@@ -103,6 +105,8 @@ pub(crate) async fn local(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Call(args) => Box::pin(call::run(ctx, args)).await,
         Verb::Dht(args) => Box::pin(dht::run(ctx, args)).await.map(|()| 0),
         Verb::Id(args) => id::run(ctx, &args).map(|()| 0),
+        Verb::Export(args) => Box::pin(archive::export(ctx, &args)).await.map(|()| 0),
+        Verb::Import(args) => Box::pin(archive::import(ctx, &args)).await.map(|()| 0),
         Verb::Completions { shell } => tooling::completions(ctx, shell).map(|()| 0),
         Verb::Version => tooling::version(ctx).map(|()| 0),
     }

@@ -9,11 +9,12 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use crate::{
     args::up::{self, Single, Up},
-    background, connect,
+    background, config, connect,
     context::Ctx,
     control::{Daemon, Facts, Server, Socket},
     demo,
     error::CliError,
+    hooks::{Hook, Standing},
     output::{
         banner::Banner,
         feed::{self, Feed},
@@ -71,6 +72,7 @@ async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
     let builder = kept.into_builder(builder, port)?;
     let node = ctx.guard(None, Box::pin(async { Ok(builder.start().await?) })).await?;
     drop(turn);
+    let hooks = Standing::start(ctx, &node, wanted.hooks.clone())?;
     let facts = Facts {
         socket: socket.path().to_owned(),
         home: ctx.global.home.clone(),
@@ -86,6 +88,7 @@ async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
         tokio::spawn(background::keep_log_small(background::log_path(&paths, &server.daemon().facts().profile)?));
     }
     let outcome = announce_and_watch(ctx, args, server.daemon(), &wanted, new, ready).await;
+    drop(hooks);
     leave(&node).await;
     server.close().await;
     outcome
@@ -101,6 +104,10 @@ struct Wanted {
     serve: Vec<(String, Arc<Program>)>,
     single: Option<(Endpoint, Arc<Program>)>,
     slots: Arc<Semaphore>,
+    /// Of `config.toml`, for these swarms.
+    hooks: Vec<Hook>,
+    /// How many more there are, for others.
+    other_hooks: usize,
     mdns: bool,
     local: bool,
 }
@@ -126,6 +133,10 @@ impl Wanted {
         let single = args.single.as_ref().map(single_program).transpose()?;
         let serve =
             args.serve.iter().map(|(name, command)| Ok((name.clone(), program(format!("--serve {name}"), command)?)));
+        // `serve` is for one endpoint; a node that goes `up` beside it would run each hook, too.
+        let all = if args.single.is_none() { config::hooks(&profile::paths(&ctx.global)?)? } else { Vec::new() };
+        let (hooks, others): (Vec<Hook>, Vec<Hook>) = all.into_iter().partition(|hook| hook.is_for(&swarms));
+        Standing::check(&hooks)?;
         Ok(Self {
             swarms,
             capabilities: args.cap.iter().map(|text| capability(text)).collect::<Result<_, _>>()?,
@@ -135,6 +146,8 @@ impl Wanted {
             serve: serve.collect::<Result<_, CliError>>()?,
             single,
             slots: slots.clone(),
+            hooks,
+            other_hooks: others.len(),
             mdns: !ctx.global.no_mdns,
             local: !ctx.global.no_local,
         })
@@ -352,6 +365,7 @@ fn banner(ctx: &Ctx, args: &Up, daemon: &Daemon, wanted: &Wanted, new: bool) -> 
             .collect(),
         demo: args.demo,
         asks: args.demo || wanted.ask.is_some(),
+        hooks: (wanted.hooks.len(), wanted.other_hooks),
         control: daemon.socket().display().to_string(),
         ready: ctx.started.elapsed(),
     }
@@ -368,6 +382,7 @@ fn banner_json(banner: &Banner) -> Value {
         "control": banner.control,
         "pid": std::process::id(),
         "serving": if banner.demo { [&demo::SERVED.map(str::to_owned)[..], &banner.serving].concat() } else { banner.serving.clone() },
+        "hooks": banner.hooks.0,
         "ready_ms": millis(banner.ready),
     })
 }

@@ -28,6 +28,7 @@ use crate::{
     error::{CliError, exit},
     input,
     output::render::{again, typed},
+    profile,
 };
 
 /// A node has so long to say that it lives, before a command starts one of its own.
@@ -35,6 +36,9 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The same where there is no other way.
 const PATIENT: Duration = Duration::from_secs(5);
+
+/// Nodes that an error names.
+const NAMED: usize = 3;
 
 /// What came of it.
 #[derive(Debug)]
@@ -104,6 +108,9 @@ fn is_required(ctx: &Ctx, verb: &Verb) -> bool {
 /// The node to use; none for one of the command's own.
 async fn choose(ctx: &Ctx, verb: &Verb) -> Result<Option<Running>, CliError> {
     let required = is_required(ctx, verb);
+    if verb.is_without_node() {
+        return Ok(None);
+    }
     if let Verb::Artifact(args) = verb
         && args.is_local()
     {
@@ -128,7 +135,10 @@ async fn choose(ctx: &Ctx, verb: &Verb) -> Result<Option<Running>, CliError> {
     }
     if required {
         let found = ctx.guard(None, find::the_one(ctx, PATIENT)).await?;
-        return found.map(Some).ok_or_else(|| not_running(verb));
+        return match found {
+            None => Err(elsewhere(ctx, not_running(verb)).await),
+            found => Ok(found),
+        };
     }
     if verb.is_about_itself() {
         return ctx.guard(None, find::the_one(ctx, PATIENT)).await;
@@ -161,6 +171,24 @@ pub(crate) fn not_running(verb: &Verb) -> CliError {
         verb if verb.needs_running() => error,
         _ => error.try_also(again("--ephemeral", ""), "with a node of its own"),
     }
+}
+
+/// Names the nodes that do run, where one of another profile was looked for.
+async fn elsewhere(ctx: &Ctx, error: CliError) -> CliError {
+    let Ok(paths) = profile::paths(&ctx.global) else { return error };
+    let running = find::all(&paths, PATIENT).await;
+    let profiles: Vec<&str> = running.iter().map(|running| running.about.profile.as_str()).collect();
+    if profiles.is_empty() {
+        return error;
+    }
+    let word = if profiles.len() == 1 { "a node runs with the profile" } else { "nodes run with the profiles" };
+    let error =
+        error.looked(format!("profile {}", profile::chosen(&ctx.global))).detail("running", profiles.as_slice());
+    let error = error.maybe(format!("{word} {}", profiles.join(", ")));
+    profiles
+        .iter()
+        .take(NAMED)
+        .fold(error, |error, name| error.try_also(format!("p2pnode -P {name} status"), "how it is"))
 }
 
 fn written(ctx: &Ctx, verb: &Verb) -> Result<String, CliError> {

@@ -183,6 +183,7 @@ impl From<StartError> for CliError {
         let text = error.to_string();
         match error {
             StartError::Profile(error) => error.into(),
+            StartError::Store(error) => error.into(),
             StartError::SwarmName(_) | StartError::TooManySwarms { .. } | StartError::Card(_) => Self::usage(text),
             StartError::Endpoint(_) | StartError::Schedule(_) => Self::usage(text),
             StartError::Listen { .. } => Self::new("listen", exit::CONFLICT, text)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Out, address, escape_line,
-    render::{quote, seconds, short_id},
+    render::{count, quote, seconds, short_id},
     style::Role,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct Banner {
     pub(crate) demo: bool,
     /// It answers questions.
     pub(crate) asks: bool,
+    /// Hooks that it runs, and those that are for other swarms.
+    pub(crate) hooks: (usize, usize),
     /// Its control socket.
     pub(crate) control: String,
     /// Since the process began.
@@ -47,6 +49,9 @@ impl Banner {
         lines.push(row(out, "listening", &address::line(&self.listen, out.glyphs.cut)));
         if self.demo || !self.serving.is_empty() {
             lines.push(row(out, "serving", &self.served()));
+        }
+        if self.hooks != (0, 0) {
+            lines.push(row(out, "hooks", &self.hooked()));
         }
         lines.push(row(out, "control", &escape_line(&self.control)));
         lines.push(format!("ready in {}.  {}", seconds(self.ready), self.next(out)));
@@ -72,6 +77,14 @@ impl Banner {
         let demo = self.demo.then(|| format!("{}   (demo handlers)", crate::demo::SERVED.join(", ")));
         let own = (!self.serving.is_empty()).then(|| self.serving.join(", "));
         own.into_iter().chain(demo).collect::<Vec<_>>().join("   ")
+    }
+
+    fn hooked(&self) -> String {
+        let others = match self.hooks.1 {
+            0 => String::new(),
+            others => format!("; {others} for other swarms"),
+        };
+        format!("{}   (config.toml{others})", count(self.hooks.0, "program", "programs"))
     }
 
     /// Only what this node can answer.
@@ -109,6 +122,7 @@ mod tests {
             serving: Vec::new(),
             demo: true,
             asks: true,
+            hooks: (0, 0),
             control: "/run/user/1000/p2pnode/default.sock".into(),
             ready: Duration::from_millis(40),
         }
@@ -142,6 +156,9 @@ ready in 0.04 s.  In another terminal:  p2pnode ask garden \"who is there?\"",
         let nothing = Banner { demo: false, asks: false, any: true, profile: "b".into(), ..banner() };
         let text = nothing.text(&out());
         assert!(text.ends_with("p2pnode members garden") && !text.contains("serving"), "{text}");
+        assert!(!text.contains("hooks"), "{text}");
+        let hooked = Banner { hooks: (2, 1), ..banner() }.text(&out());
+        assert!(hooked.contains("\n  hooks     2 programs   (config.toml; 1 for other swarms)\n"), "{hooked}");
         assert!(text.contains("(new identity)   profile b") && text.contains("call from anywhere"), "{text}");
     }
 }

@@ -25,22 +25,23 @@ pub(crate) struct Counts {
     pub(crate) dropped: u64,
 }
 
-/// One program, run for each event.
+/// Programs, each run for its events; the bounds are for all of them together.
 #[derive(Debug)]
 pub(crate) struct Hooks {
-    program: Program,
-    waiting: VecDeque<Job>,
-    running: JoinSet<Result<(), HandlerError>>,
+    programs: Vec<Program>,
+    waiting: VecDeque<(usize, Job)>,
+    running: JoinSet<(usize, Result<(), HandlerError>)>,
     stop: watch::Sender<bool>,
     counts: Counts,
 }
 
 impl Hooks {
-    /// For a command that is split already.
-    pub(crate) fn new(argv: Vec<String>) -> Result<Self, CliError> {
-        let program = Program::new("--exec", argv, Arc::new(Semaphore::new(AT_ONCE)))?;
+    /// For commands that are split already, each with what the user wrote before it.
+    pub(crate) fn new(commands: impl IntoIterator<Item = (String, Vec<String>)>) -> Result<Self, CliError> {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let program = |(option, argv): (String, Vec<String>)| Program::new(&option, argv, slots.clone());
         Ok(Self {
-            program,
+            programs: commands.into_iter().map(program).collect::<Result<_, _>>()?,
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             stop: watch::Sender::new(false),
@@ -48,45 +49,47 @@ impl Hooks {
         })
     }
 
-    /// Runs it for an event, now or later. False: there is no room, and the event is dropped.
-    pub(crate) fn offer(&mut self, job: Job) -> bool {
+    /// Runs one of them for an event, now or later. False: there is no room, and the event is dropped.
+    pub(crate) fn offer(&mut self, which: usize, job: Job) -> bool {
         if self.running.len() >= AT_ONCE {
             if self.waiting.len() >= QUEUE {
                 self.counts.dropped += 1;
                 return false;
             }
-            self.waiting.push_back(job);
+            self.waiting.push_back((which, job));
             return true;
         }
-        self.start(job);
+        self.start(which, job);
         true
     }
 
-    fn start(&mut self, job: Job) {
-        let (mut run, mut stop) = (self.program.start(job), self.stop.subscribe());
+    fn start(&mut self, which: usize, job: Job) {
+        let Some(program) = self.programs.get(which) else { return };
+        let (mut run, mut stop) = (program.start(job), self.stop.subscribe());
         run.progress.close();
         self.running.spawn(async move {
             let ended = tokio::select! {
                 ended = run.end.reached() => ended,
                 () = told(&mut stop) => run.end.hurry().await,
             };
-            match ended {
+            let outcome = match ended {
                 Ended::Declined => Err(HandlerError::new(format!("exit {NOT_ME}"))),
                 ended => handler::value(ended, false).map(|_| ()),
-            }
+            };
+            (which, outcome)
         });
     }
 
-    /// How the next program ends; waits for ever while none runs.
-    pub(crate) async fn ended(&mut self) -> Result<(), HandlerError> {
+    /// Which program ends next, and how; waits for ever while none runs.
+    pub(crate) async fn ended(&mut self) -> (usize, Result<(), HandlerError>) {
         let Some(ended) = self.running.join_next().await else { return std::future::pending().await };
-        let outcome = ended.unwrap_or_else(|_| Err(HandlerError::new("the runner has gone")));
+        let (which, outcome) = ended.unwrap_or_else(|_| (0, Err(HandlerError::new("the runner has gone"))));
         self.counts.ran += 1;
         self.counts.failed += u64::from(outcome.is_err());
-        if let Some(job) = self.waiting.pop_front() {
-            self.start(job);
+        if let Some((next, job)) = self.waiting.pop_front() {
+            self.start(next, job);
         }
-        outcome
+        (which, outcome)
     }
 
     /// Whether nothing runs or waits.
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     fn hooks(script: &str) -> Hooks {
-        Hooks::new(["sh", "-c", script].map(str::to_owned).to_vec()).unwrap()
+        Hooks::new([("--exec".to_owned(), ["sh", "-c", script].map(str::to_owned).to_vec())]).unwrap()
     }
 
     fn job(text: &str) -> Job {
@@ -130,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn four_run_and_sixty_four_wait_and_the_rest_is_counted() {
         let mut hooks = hooks("exec sleep 600");
-        let taken = (0..AT_ONCE + QUEUE + 10).filter(|_| hooks.offer(job("x"))).count();
+        let taken = (0..AT_ONCE + QUEUE + 10).filter(|_| hooks.offer(0, job("x"))).count();
         assert_eq!((taken, hooks.running.len(), hooks.counts().dropped), (AT_ONCE + QUEUE, AT_ONCE, 10));
         hooks.close().await;
         assert!(hooks.is_idle());
@@ -144,11 +147,11 @@ mod tests {
         let file = folder.path().join("said");
         let mut hooks = hooks(&format!("read line; echo \"$line\" >> '{}'; test \"$line\" != bad", file.display()));
         for word in ["a", "bad", "c"] {
-            assert!(hooks.offer(job(word)));
+            assert!(hooks.offer(0, job(word)));
         }
         let mut failed = Vec::new();
         while !hooks.is_idle() {
-            failed.extend(hooks.ended().await.err().map(|error| error.message));
+            failed.extend(hooks.ended().await.1.err().map(|error| error.message));
         }
         assert_eq!(
             (failed.as_slice(), hooks.counts()),
@@ -157,6 +160,6 @@ mod tests {
         let mut said: Vec<String> = std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
         said.sort_unstable();
         assert_eq!(said, ["a", "bad", "c"]);
-        assert!(Hooks::new(vec!["no-such-program".into()]).is_err());
+        assert!(Hooks::new([("--exec".to_owned(), vec!["no-such-program".into()])]).is_err());
     }
 }

@@ -133,11 +133,13 @@ impl Program {
     }
 }
 
-/// The words of a command, with a path that means the same to a node that runs in another folder.
-pub(crate) fn argv(option: &str, command: &str) -> Result<Vec<String>, CliError> {
+/// The words of a command, with a path that means the same to a node that runs in another folder. It counts from
+/// `folder`; an empty one is where we are.
+pub(crate) fn argv(option: &str, command: &str, folder: &Path) -> Result<Vec<String>, CliError> {
     let mut argv = split(option, command)?;
     let path = argv.first().map(Path::new).filter(|path| path.components().count() > 1);
-    let whole = path.map(std::path::absolute).transpose().map_err(|error| CliError::io(option, &error))?;
+    let path = path.map(|path| std::path::absolute(folder.join(path)));
+    let whole = path.transpose().map_err(|error| CliError::io(option, &error))?;
     if let (Some(first), Some(whole)) = (argv.first_mut(), whole.as_deref().and_then(Path::to_str)) {
         whole.clone_into(first);
     }

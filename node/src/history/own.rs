@@ -40,3 +40,14 @@ pub(super) async fn leave(store: &Store, feeds: OwnFeeds) -> Result<(), StoreErr
     let bytes = p2pnode_wire::msgpack::encode(&feeds);
     store.write_durably(move |tables| tables.put_note(NOTE, Some(&bytes))).await
 }
+
+impl Store {
+    /// Has the next node that uses it open feeds of its own, as after a crash. For a copy, whose original may go on with the
+    /// feeds of now: two that did would contradict each other.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave_own_feeds(&self) -> Result<(), StoreError> {
+        self.write_durably(|tables| tables.put_note(NOTE, None)).await
+    }
+}

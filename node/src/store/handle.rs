@@ -60,14 +60,29 @@ impl Store {
         Ok(Self { engine: Arc::new(Engine::Sqlite(Sqlite::open_read_only(path)?)) })
     }
 
-    /// Moves a damaged file to `node.db.corrupt-<UTC time>` and copies every row of it that is whole into a new one. It
-    /// blocks.
+    /// Copies every row of a damaged file that is whole into a new one, which takes its place; the damaged one becomes
+    /// `node.db.corrupt-<UTC time>`. It blocks.
     ///
     /// # Errors
     /// [`StoreError`], if the file is in use, or the new one cannot be written.
     #[cfg(feature = "store")]
     pub fn salvage(path: &Path) -> Result<Salvage> {
         Sqlite::salvage(path)
+    }
+
+    /// Writes one state of it into a new file, whatever is written meanwhile. Damage is copied, too: look for it there. It
+    /// blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is kept in memory has no file.
+    #[cfg(feature = "store")]
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        match &*self.engine {
+            Engine::Memory(_) => {
+                Err(StoreError::Failed { path: path.to_owned(), reason: "the store is in memory only".to_owned() })
+            }
+            Engine::Sqlite(sqlite) => sqlite.copy_to(path),
+        }
     }
 
     /// Looks for damage all over the file, `deep` in its indexes too; all that is found, in words. It blocks.

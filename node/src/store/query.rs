@@ -153,8 +153,10 @@ pub struct Stats {
     pub oldest_ms: Option<u64>,
     /// Time of the newest event.
     pub newest_ms: Option<u64>,
-    /// Bytes on the disk, all files together; 0 in memory.
+    /// Bytes on the disk, the log of what was written last with them; 0 in memory.
     pub file_bytes: u64,
+    /// Bytes that are kept free beside them for the day when the disk is full.
+    pub reserve_bytes: u64,
 }
 
 /// How much the inbox holds of one author, and of all strangers: for quotas. Deleted messages count until purged.

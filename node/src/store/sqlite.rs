@@ -88,6 +88,21 @@ impl Sqlite {
         salvage::salvage(path)
     }
 
+    /// Copies it page by page, as it is now.
+    pub(super) fn copy_to(&self, to: &Path) -> Result<()> {
+        let from = connect_reader(&self.path)?;
+        let mut copy = rusqlite::Connection::open(to).map_err(|e| error::fail(to, &e))?;
+        {
+            let backup = rusqlite::backup::Backup::new(&from, &mut copy).map_err(|e| error::fail(to, &e))?;
+            // All in one step, which sees one state; a writer is not held up by it.
+            match backup.step(-1).map_err(|e| error::fail(&self.path, &e))? {
+                rusqlite::backup::StepResult::Done => {}
+                _ => return Err(StoreError::InUse { path: self.path.clone() }),
+            }
+        }
+        copy.close().map_err(|(_, e)| error::fail(to, &e))
+    }
+
     /// Opens a file that another process may be writing to.
     pub(super) fn open_read_only(path: &Path) -> Result<Self> {
         open::check_header(path, schema::VERSION)?;

@@ -49,7 +49,9 @@ fn action(add: &Add, given: Option<&str>) -> Result<Action, CliError> {
             subject: subject.clone(),
             data: data.first().map_or(Ok(p2pnode::Value::Nil), |word| input::value(word))?,
         }),
-        (_, _, _, Some(command)) => Ok(Action::Exec { argv: crate::program::argv("--exec", command)? }),
+        (_, _, _, Some(command)) => {
+            Ok(Action::Exec { argv: crate::program::argv("--exec", command, std::path::Path::new(""))? })
+        }
         _ => Err(CliError::usage("a schedule does one of --ask, --broadcast, --emit, --exec")),
     }
 }

@@ -275,6 +275,7 @@ impl Read for Memory {
             oldest_ms: self.times.first().map(|(time, _)| *time),
             newest_ms: self.times.last().map(|(time, _)| *time),
             file_bytes: 0,
+            reserve_bytes: 0,
         })
     }
 

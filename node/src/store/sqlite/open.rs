@@ -57,10 +57,18 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Bytes on the disk.
+/// Bytes on the disk, without the reserve.
 pub(super) fn file_bytes(path: &Path) -> u64 {
-    let size = |suffix: &str| fs::metadata(beside(path, suffix)).map_or(0, |meta| meta.len());
-    ["", "-wal", "-shm", ".reserve"].into_iter().map(size).sum()
+    ["", "-wal", "-shm"].into_iter().map(|suffix| size(&beside(path, suffix))).sum()
+}
+
+/// Bytes of the reserve.
+pub(super) fn reserve_bytes(path: &Path) -> u64 {
+    size(&beside(path, ".reserve"))
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
 /// What the system said.
@@ -204,8 +212,7 @@ pub(super) fn open_with(path: &Path, options: &Options, steps: &[Step], known: u
     migrate(&conn, path, steps, known)?;
     let session = Session::new(&conn, path, Pending::default());
     let clean = session.one(&STATE, "WHERE key = ?", &[&CLEAN])?.map(|row| row.bytes(1).to_vec());
-    let small = file_bytes(path).saturating_sub(fs::metadata(beside(path, ".reserve")).map_or(0, |m| m.len()))
-        <= options.check_max;
+    let small = file_bytes(path) <= options.check_max;
     if small {
         let findings = verify(&session, small, clean.as_deref())?;
         if !findings.is_empty() {

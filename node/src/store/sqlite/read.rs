@@ -6,7 +6,7 @@ use rusqlite::{ToSql, types::Value};
 
 use super::{
     decode::{inbox_code, outbox_code, schedule_row},
-    open::file_bytes,
+    open::{file_bytes, reserve_bytes},
     session::{Result, Session},
     table::{
         ARTIFACT, BLOB, COUNTED, Checked, EVENT, FEED, INBOX, NOTE, OUTBOX, PEER, SCHEDULE, TAKEN, TALK, Table, head,
@@ -440,6 +440,7 @@ impl Read for Session<'_> {
             oldest_ms: time("SELECT min(rank) FROM event")?,
             newest_ms: time("SELECT max(rank) FROM event")?,
             file_bytes: file_bytes(self.path),
+            reserve_bytes: reserve_bytes(self.path),
         })
     }
 

@@ -7,11 +7,12 @@ use std::{
     time::SystemTime,
 };
 
-use rusqlite::{Connection, OpenFlags, types::Value};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
+use rustix::io::Errno;
 
 use super::{
     error::fail,
-    open::{beside, connect, create, io, leave, lock},
+    open::{beside, connect, create, io, leave, lock, sync_folder},
     session::{Pending, Result, Session},
     table::{COUNTED, Checked, EVENT, FEED, INBOX, OUTBOX, Table},
     verify::ranges,
@@ -28,43 +29,72 @@ pub struct Salvage {
     pub moved_to: PathBuf,
     /// Rows that were saved, of each table.
     pub saved: Vec<(&'static str, u64)>,
+    /// Rows that were written and could not be saved, of each table, as the file itself has counted them; where it no longer
+    /// can, those that were found damaged.
+    pub missing: Vec<(&'static str, u64)>,
     /// Rows, or parts of tables, that were not: at most a thousand are named.
     pub lost: Vec<String>,
     /// Texts that were saved without the words by which they are found.
     pub unfound: u64,
 }
 
-/// Moves a file away and copies every whole row of it into a new one.
+/// Copies every whole row of a file into a new one, which then takes its place; the damaged one is kept.
 pub(super) fn salvage(path: &Path) -> Result<Salvage> {
     let _lock = lock(path)?;
-    let stamp = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
-    let moved_to = beside(path, &format!(".corrupt-{}", stamp.strftime("%Y%m%dT%H%M%SZ")));
+    let new = beside(path, ".salvaged");
     for suffix in ["", "-wal", "-shm"] {
-        match fs::rename(beside(path, suffix), beside(&moved_to, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(path, &error)),
-            _ => {}
-        }
+        // An earlier attempt that broke.
+        let _ = fs::remove_file(beside(&new, suffix));
     }
-    create(path)?;
-    let conn = connect(path, false)?;
-    let mut report = Salvage { moved_to, ..Salvage::default() };
-    let mut session = Session::new(&conn, path, Pending::default());
+    create(&new)?;
+    let conn = connect(&new, false)?;
+    let mut report = Salvage::default();
+    let mut session = Session::new(&conn, &new, Pending::default());
     session.step("BEGIN IMMEDIATE")?;
-    match open_damaged(&report.moved_to) {
-        Ok(old) => copy(&mut session, &old, &mut report)?,
+    match open_damaged(path) {
+        Ok(old) => copy(&mut session, &old, path, &mut report)?,
         Err(error) => report.lost.push(format!("all of it: {error}")),
     }
     session.flush_words(false)?;
     session.flush_totals()?;
     session.step("COMMIT")?;
     let pending = session.pending.into_inner();
-    leave(conn, path, pending)?;
+    leave(conn, &new, pending)?;
+    report.moved_to = swap(path, &new)?;
     Ok(report)
+}
+
+/// Puts the new file in the place of the damaged one, and says where that is now. At no time is there none: a node would
+/// begin anew, and nobody would notice.
+fn swap(path: &Path, new: &Path) -> Result<PathBuf> {
+    let stamp = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+    let moved_to = beside(path, &format!(".corrupt-{}", stamp.strftime("%Y%m%dT%H%M%SZ")));
+    let there = |moved: std::io::Result<()>| match moved {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, &error)),
+        _ => Ok(()),
+    };
+    let kept = match fs::hard_link(path, &moved_to) {
+        // Not every file system has links.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+            fs::rename(path, &moved_to)
+        }
+        linked => linked,
+    };
+    there(kept)?;
+    // What it holds belongs to the damaged file alone.
+    for suffix in ["-wal", "-shm"] {
+        there(fs::rename(beside(path, suffix), beside(&moved_to, suffix)))?;
+    }
+    fs::rename(new, path).map_err(|error| io(path, &error))?;
+    sync_folder(path)?;
+    Ok(moved_to)
 }
 
 fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.pragma_update(None, "query_only", true)?;
+    // What is damaged stays as it is, for those who want to look into it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(conn)
 }
@@ -77,9 +107,12 @@ impl Salvage {
     }
 }
 
-fn copy(new: &mut Session<'_>, old: &Connection, report: &mut Salvage) -> Result<()> {
+fn copy(new: &mut Session<'_>, old: &Connection, path: &Path, report: &mut Salvage) -> Result<()> {
     let words = words(old);
-    for table in COUNTED.iter().filter(|table| !table.derived) {
+    let written = Session::new(old, path, Pending::default()).read_totals().ok();
+    let written = |at: usize| written.as_ref().and_then(|totals| u64::try_from(totals.get(at)?.rows).ok());
+    for (at, table) in COUNTED.iter().enumerate().filter(|(_, table)| !table.derived) {
+        let before = report.lost.len();
         let rows = rows(old, table, report);
         let mut saved = 0;
         for row in rows.into_values() {
@@ -91,7 +124,10 @@ fn copy(new: &mut Session<'_>, old: &Connection, report: &mut Salvage) -> Result
                 Err(name) => report.lose(name),
             }
         }
+        let named = report.lost.len().saturating_sub(before);
+        let missing = written(at).map_or(named as u64, |written| written.saturating_sub(saved));
         report.saved.push((table.name, saved));
+        report.missing.push((table.name, missing));
     }
     mend_feeds(new)
 }

@@ -133,6 +133,9 @@ async fn salvage_keeps_what_is_whole() {
     assert!(report.moved_to.exists(), "{report:?}");
     assert_eq!(report.lost.iter().filter(|name| name.starts_with("event")).count(), 1, "{report:?}");
     assert_eq!(report.lost.iter().filter(|name| name.starts_with("note")).count(), 1, "{report:?}");
+    let missing = |name: &str| report.missing.iter().find(|(table, _)| *table == name).map(|(_, rows)| *rows);
+    assert_eq!((missing("event"), missing("note"), missing("inbox")), (Some(1), Some(1), Some(0)), "{report:?}");
+    assert!(!open::beside(&path, ".salvaged").exists());
     let store = open(&path);
     assert_eq!(store.verify(true).unwrap(), Vec::<String>::new());
     let feed = event(0).feed();
@@ -142,4 +145,44 @@ async fn salvage_keeps_what_is_whole() {
     };
     let (held, stats, found) = store.read(look).await.unwrap();
     assert_eq!((held, stats.events, stats.inbox, found), (vec![(0, 3), (4, 20)], 19, 10, 19));
+}
+
+#[tokio::test]
+async fn a_damaged_file_stays_as_it_was_beside_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.db");
+    populate(&path, 20).await;
+    let mut bytes = fs::read(&path).unwrap();
+    for page in [3, 9] {
+        bytes[page * 4_096..][..4_096].fill(0xa5);
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(Store::open(&path, &options()), Err(StoreError::Damaged { .. })));
+    let report = Store::salvage(&path).unwrap();
+    assert!(fs::read(&report.moved_to).unwrap() == bytes, "{report:?}");
+    assert_eq!(open(&path).verify(true).unwrap(), Vec::<String>::new(), "{report:?}");
+    // So it is with one of which nothing can be read at all.
+    let other = folder.path().join("other.db");
+    fs::write(&other, b"hello").unwrap();
+    let report = Store::salvage(&other).unwrap();
+    assert!(report.lost.len() == 1 && report.saved.is_empty(), "{report:?}");
+    assert_eq!(fs::read(&report.moved_to).unwrap(), b"hello");
+    assert_eq!(open(&other).read(|tables| tables.stats()).await.unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn a_copy_is_one_state_while_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("node.db"), folder.path().join("copy.db"));
+    populate(&path, 20).await;
+    let store = open(&path);
+    store.write(|tables| put(tables, &[event(20)])).await.unwrap();
+    Store::open_read_only(&path).unwrap().copy_to(&copy).unwrap();
+    store.write(|tables| put(tables, &[event(21)])).await.unwrap();
+    let read = Store::open_read_only(&copy).unwrap();
+    assert_eq!(read.verify(true).unwrap(), Vec::<String>::new());
+    assert_eq!(read.read(|tables| tables.stats()).await.unwrap().events, 21);
+    drop(read);
+    assert_eq!(open(&copy).read(|tables| tables.stats()).await.unwrap().events, 21);
+    assert!(matches!(Store::memory().copy_to(&copy), Err(StoreError::Failed { .. })));
 }
