@@ -14,6 +14,7 @@
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 #![forbid(unsafe_code)]
 
+mod around;
 mod clock;
 pub mod discovery;
 mod exchange;

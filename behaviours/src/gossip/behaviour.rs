@@ -9,16 +9,12 @@ use asynchronous_codec::{Decoder, Encoder, Framed};
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, future::Either};
 use futures_timer::Delay;
-use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_gossipsub::{
     self as gossipsub, IdentityTransform, MaxCountSubscriptionFilter, MessageAcceptance, MessageAuthenticity,
     MessageId, ValidationMode,
 };
 use libp2p_identity::PeerId;
-use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, Stream, THandler, THandlerInEvent, THandlerOutEvent,
-    ToSwarm,
-};
+use libp2p_swarm::{FromSwarm, NetworkBehaviour, Stream, THandler, THandlerInEvent, ToSwarm};
 use p2pnode_wire::{
     event::{self, EventError},
     ids::{EventId, PeerKey, SwarmId},
@@ -33,7 +29,7 @@ use super::{
     seen::Seen,
     state::{Accepted, Refused, State, Verdict},
 };
-use crate::upkeep::Quiet;
+use crate::{around::handlers_of, upkeep::Quiet};
 
 type Inner = Quiet<gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<OnlySwarms>>>;
 
@@ -347,33 +343,10 @@ impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<Inner>;
     type ToSwarm = Event;
 
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_outbound_connection(connection, peer, addr, role, port_use)
-    }
+    handlers_of!(inner);
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         self.inner.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.inner.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {

@@ -6,19 +6,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId};
-use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-};
+use libp2p_swarm::{FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, ToSwarm};
 use p2pnode_wire::{
     hello::{Hello, HelloReply},
     ids::{SwarmId, SwarmName},
 };
 
 use super::{Config, Event, protocol::Greeting, state::State};
-use crate::{Clock, exchange::Codec};
+use crate::{Clock, around::handlers_of, exchange::Codec};
 
 type Inner = request_response::Behaviour<Codec<Greeting>>;
 
@@ -136,26 +133,7 @@ impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<Inner>;
     type ToSwarm = Event;
 
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_outbound_connection(connection, peer, addr, role, port_use)
-    }
+    handlers_of!(inner);
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         self.inner.on_swarm_event(event);
@@ -167,10 +145,6 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionClosed(c) if c.remaining_established == 0 => self.state.disconnected(&c.peer_id),
             _ => {}
         }
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.inner.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {

@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use futures_timer::Delay;
-use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
 use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId, ResponseChannel};
 use libp2p_swarm::{
     ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, StreamProtocol, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
+    THandlerInEvent, ToSwarm, behaviour::ConnectionEstablished,
 };
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
@@ -31,6 +31,7 @@ use super::{
     lines::Lines,
     mux::{self, Counters, Links, Shared},
 };
+use crate::around::handlers_of;
 
 /// Calls on their way to the swarm task: first calls to a peer, and all of the classic road.
 const COMMAND_QUEUE: usize = 256;
@@ -275,15 +276,7 @@ impl NetworkBehaviour for Behaviour {
         self.roads.handle_pending_inbound_connection(connection, local, remote)
     }
 
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.roads.handle_established_inbound_connection(connection, peer, local, remote)
-    }
+    handlers_of!(roads);
 
     fn handle_pending_outbound_connection(
         &mut self,
@@ -293,17 +286,6 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         self.roads.handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.roads.handle_established_outbound_connection(connection, peer, addr, role, port_use)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -320,10 +302,6 @@ impl NetworkBehaviour for Behaviour {
             _ => {}
         }
         self.roads.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.roads.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {

@@ -8,13 +8,13 @@ use std::{
 use futures::FutureExt;
 use futures_timer::Delay;
 use libp2p_allow_block_list as block_list;
-use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identify as identify;
 use libp2p_identity::{Keypair, PeerId};
 use libp2p_ping as ping;
 use libp2p_swarm::{
     CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, DialError, FromSwarm, ListenError,
-    NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    NetworkBehaviour, StreamProtocol, THandler, THandlerInEvent, ToSwarm,
     behaviour::{ConnectionClosed, ConnectionEstablished},
 };
 
@@ -31,6 +31,7 @@ use super::{
     state::State,
     twin::Twins,
 };
+use crate::around::handlers_of;
 
 /// Of a peer's identify message: more is cut.
 const MAX_AGENT: usize = 64;
@@ -302,15 +303,7 @@ impl NetworkBehaviour for Behaviour {
         self.parts.handle_pending_inbound_connection(connection, local, remote)
     }
 
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.parts.handle_established_inbound_connection(connection, peer, local, remote)
-    }
+    handlers_of!(parts);
 
     fn handle_pending_outbound_connection(
         &mut self,
@@ -320,17 +313,6 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         self.parts.handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.parts.handle_established_outbound_connection(connection, peer, addr, role, port_use)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -346,10 +328,6 @@ impl NetworkBehaviour for Behaviour {
             }
             _ => {}
         }
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.parts.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {

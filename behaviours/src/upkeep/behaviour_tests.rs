@@ -178,7 +178,8 @@ async fn a_failed_dial_says_what_was_tried() {
 fn the_gate_refuses_before_anything_is_sent() {
     let rules = AddressRules::new();
     let mut gate = Gate::new(MemoryTransport::new(), rules);
-    let opts = libp2p_core::transport::DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+    let opts =
+        libp2p_core::transport::DialOpts { role: Endpoint::Dialer, port_use: libp2p_core::transport::PortUse::New };
     for bad in ["/ip4/127.0.0.1/tcp/22", "/ip4/169.254.169.254/tcp/80", "/dns/example.com/tcp/1"] {
         let error = match gate.dial(bad.parse().expect("an address"), opts) {
             Err(libp2p_core::transport::TransportError::Other(error)) => error.to_string(),

@@ -109,11 +109,7 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Write) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        match &*self.engine {
-            Engine::Memory(memory) => write_now(memory, job),
-            #[cfg(feature = "store")]
-            Engine::Sqlite(sqlite) => sqlite.write(false, job).await,
-        }
+        self.run(false, job).await
     }
 
     /// As [`Self::write`], but the answer comes when it is on the disk: nothing of it is missing after a crash.
@@ -124,10 +120,18 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Write) -> Result<R> + Send + 'static,
     ) -> Result<R> {
+        self.run(true, job).await
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        durable: bool,
+        job: impl FnOnce(&mut dyn Write) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
         match &*self.engine {
             Engine::Memory(memory) => write_now(memory, job),
             #[cfg(feature = "store")]
-            Engine::Sqlite(sqlite) => sqlite.write(true, job).await,
+            Engine::Sqlite(sqlite) => sqlite.write(durable, job).await,
         }
     }
 

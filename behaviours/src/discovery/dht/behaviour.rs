@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use futures_timer::Delay;
-use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
+use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, QueryId, RecordKey};
 use libp2p_swarm::{
     ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ToSwarm,
 };
 use p2pnode_wire::value::{self, Value};
 use rand::seq::IteratorRandom;
@@ -29,7 +29,7 @@ use super::{
     settings::settings,
     store::{self, Store},
 };
-use crate::{discovery::Config, upkeep::book};
+use crate::{around::handlers_of, discovery::Config, upkeep::book};
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
@@ -374,15 +374,7 @@ impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<kad::Behaviour<Store>>;
     type ToSwarm = Output;
 
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.kad.handle_established_inbound_connection(connection, peer, local, remote)
-    }
+    handlers_of!(kad);
 
     fn handle_pending_outbound_connection(
         &mut self,
@@ -395,17 +387,6 @@ impl NetworkBehaviour for Behaviour {
         // The Swarm (0.48) drops equal addresses before it appends the peer id: one with and one without it would be
         // dialled twice at once.
         Ok(known.into_iter().filter_map(|addr| book::bare(&addr, &peer?)).collect())
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        addr: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.kad.handle_established_outbound_connection(connection, peer, addr, role, port_use)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -425,10 +406,6 @@ impl NetworkBehaviour for Behaviour {
             }) => self.heard_in_vain(&peer),
             _ => {}
         }
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
-        self.kad.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {

@@ -4,6 +4,7 @@ mod damage;
 mod figures;
 mod processes;
 mod room;
+mod torn;
 mod words;
 
 use std::path::Path;
