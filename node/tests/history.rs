@@ -187,10 +187,10 @@ async fn a_long_conversation_is_folded_and_nothing_of_it_is_lost() {
     let talk = ConversationId::new();
     let now_ms = || std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
     let say = async |n: u64| {
-        let before = now_ms();
         moss.emit("step", &n).conversation(talk).await.expect("said");
+        let said = now_ms();
         // Those of one millisecond are in no order.
-        until("a millisecond is over", async || now_ms() > before).await;
+        until("a millisecond is over", async || now_ms() > said).await;
     };
     for n in 0..20 {
         say(n).await;

@@ -311,9 +311,11 @@ pub(super) async fn end(ctx: &Ctx, node: &Node) -> Result<u8, CliError> {
         }
     };
     tokio::select! {
+        // A node that ends leaves first, and then tells those who watch it to stop: that is not their own end.
+        biased;
+        () = node.stopped() => Err(stopped(ctx)),
         code = ctx.stop.requested() => Err(CliError::interrupted(code)),
         () = limit => Ok(0),
-        () = node.stopped() => Err(stopped(ctx)),
         () = ctx.out.reader_gone() => Err(CliError::closed()),
     }
 }
