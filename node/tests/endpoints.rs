@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,6 +17,9 @@ use p2pnode::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+
+mod common;
+use common::until;
 
 /// Longer than anything here takes; what waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,15 +44,6 @@ impl Pair {
 
     async fn call(&self, endpoint: &str) -> Result<Value, CallError> {
         self.caller.call("server", endpoint, ()).timeout(PATIENCE).await
-    }
-}
-
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        // Polled up to the deadline: what handlers do in a test tells nobody.
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -93,12 +87,12 @@ async fn a_dropped_call_drops_the_handler() {
     let alive = Arc::new(AtomicUsize::new(0));
     let pair = Pair::start(|builder| forever(builder, &alive)).await;
     let call = pair.call("forever");
-    let started = eventually("it starts", || alive.load(Ordering::SeqCst) == 1);
+    let started = until("it starts", async || alive.load(Ordering::SeqCst) == 1);
     tokio::select! {
         outcome = call => panic!("it ended: {outcome:?}"),
         () = started => {}
     }
-    eventually("it is dropped", || alive.load(Ordering::SeqCst) == 0).await;
+    until("it is dropped", async || alive.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test]
@@ -107,7 +101,7 @@ async fn a_handler_ends_with_the_callers_time() {
     let pair = Pair::start(|builder| forever(builder, &alive)).await;
     let call = pair.caller.call::<Value>("server", "forever", ()).timeout(Duration::from_millis(300));
     assert_eq!(call.await.expect_err("too slow").code(), ErrorCode::TransportTimeout);
-    eventually("it is dropped", || alive.load(Ordering::SeqCst) == 0).await;
+    until("it is dropped", async || alive.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test]
@@ -130,7 +124,7 @@ async fn a_full_endpoint_says_when_to_come_back_and_others_go_on() {
     .await;
     let first = pair.call("slow");
     let second = async {
-        eventually("it runs", || running.load(Ordering::SeqCst) == 1).await;
+        until("it runs", async || running.load(Ordering::SeqCst) == 1).await;
         let full = pair.caller.call::<Value>("server", "slow", ()).timeout(Duration::from_millis(50));
         let error = remote(&full.await.expect_err("no room"));
         assert_eq!(pair.call("quick").await.expect("room of its own"), Value::from(2));

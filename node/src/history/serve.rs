@@ -18,7 +18,7 @@ use serde_bytes::ByteBuf;
 use crate::{
     endpoint::{Context, Endpoint, EndpointError, Endpoints, HandlerError},
     node::{Node, WeakNode},
-    store::{ConversationQuery, EventQuery, EventRow, Order, Store, StoreError},
+    store::{ConversationQuery, EventQuery, EventRow, Order, Read, Store, StoreError},
 };
 
 /// Conversations in a list, if the caller does not say; and at most.
@@ -114,7 +114,8 @@ async fn list((_, store, swarm): Place, limit: usize) -> Result<Vec<Listed>, Han
 }
 
 async fn sync((node, store, swarm): Place, args: SyncArgs) -> Result<Page, HandlerError> {
-    let conversation = args.conversation.parse().map_err(|_| invalid("that is no id of a conversation"))?;
+    let conversation: ConversationId =
+        args.conversation.parse().map_err(|_| invalid("that is no id of a conversation"))?;
     let after = args.after.as_deref().map(EventId::from_str).transpose();
     let after = after.map_err(|_| invalid("`after` is no id of an event"))?;
     let rows = store.read(move |tables| {
@@ -125,28 +126,34 @@ async fn sync((node, store, swarm): Place, args: SyncArgs) -> Result<Page, Handl
             since_ms: Some(args.since_ms),
             after: after.map(|row| (row.time_ms(), row.id)),
             order: Order::Oldest,
-            limit: limits::SYNC_EVENTS + 1,
+            limit: limits::SYNC_EVENTS,
             ..EventQuery::default()
         };
-        tables.events(&query)
+        lasting(tables, query)
     });
-    let rows = rows.await.map_err(|error| unread(&error))?;
-    Ok(page(&node, conversation, rows))
+    let (rows, more) = rows.await.map_err(|error| unread(&error))?;
+    Ok(Page { events: rows.into_iter().filter_map(|row| said(&node, row)).collect(), more })
 }
 
-/// As many as go into one answer.
-fn page(node: &Node, conversation: ConversationId, rows: Vec<EventRow>) -> Page {
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    let rows = rows.into_iter().filter(|row| row.event.conversation == conversation && !row.live);
-    for row in rows {
-        bytes += row.raw.len();
-        // The first one goes in any case.
-        if events.len() == limits::SYNC_EVENTS || (bytes > limits::SYNC_BYTES / 2 && !events.is_empty()) {
-            return Page { events, more: true };
+/// As many as go into one answer, without those that only one-command nodes have said; and whether there are more.
+fn lasting(tables: &dyn Read, mut query: EventQuery) -> Result<(Vec<EventRow>, bool), StoreError> {
+    let (mut out, mut bytes) = (Vec::new(), 0);
+    loop {
+        let rows = tables.events(&query)?;
+        let is_last = rows.len() < query.limit;
+        query.after = rows.last().map(|row| (row.time_ms(), row.id));
+        for row in rows.into_iter().filter(|row| !row.live) {
+            bytes += row.raw.len();
+            // The first one goes in any case.
+            if out.len() == limits::SYNC_EVENTS || (bytes > limits::SYNC_BYTES / 2 && !out.is_empty()) {
+                return Ok((out, true));
+            }
+            out.push(row);
         }
-        events.extend(said(node, row));
+        if is_last {
+            return Ok((out, false));
+        }
     }
-    Page { events, more: false }
 }
 
 fn said(node: &Node, row: EventRow) -> Option<Said> {
@@ -165,4 +172,42 @@ fn said(node: &Node, row: EventRow) -> Option<Said> {
         body: msgpack::decode(&event.body).unwrap_or(Value::Nil),
         raw: ByteBuf::from(row.raw.to_vec()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        FeedRow,
+        conformance::{Make, feed_row, swarm, talk},
+    };
+
+    #[tokio::test]
+    async fn what_does_not_last_neither_hides_what_follows_nor_ends_the_pages() {
+        let store = Store::memory();
+        // More than a page of what one-command nodes said, then two that last.
+        let live = limits::SYNC_EVENTS as u64 + 9;
+        let rows: Vec<EventRow> = (0..live + 2)
+            .map(|seq| EventRow { live: seq < live, ..Make { seq, at_ms: seq, talk: 1, ..Make::default() }.event() })
+            .collect();
+        let last = rows[rows.len() - 1].id;
+        let job = move |tables: &mut dyn crate::store::Write| {
+            for row in &rows {
+                let feed = tables.feed(&row.feed())?.unwrap_or_else(|| feed_row(row.feed(), Vec::new()));
+                tables.put_feed(&FeedRow { held: vec![(live, row.event.seq.max(live) + 1)], ..feed })?;
+                tables.insert_event(row, "")?;
+            }
+            Ok(())
+        };
+        store.write(job).await.unwrap();
+        let query = EventQuery {
+            swarm: Some(swarm(1)),
+            conversation: Some(talk(1)),
+            order: Order::Oldest,
+            limit: limits::SYNC_EVENTS,
+            ..EventQuery::default()
+        };
+        let (found, more) = store.read(move |tables| lasting(tables, query)).await.unwrap();
+        assert_eq!((found.len(), found.last().map(|row| row.id), more), (2, Some(last), false));
+    }
 }

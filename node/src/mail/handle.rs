@@ -167,7 +167,7 @@ impl Mailbox {
     pub async fn mark(&self, from: PeerId, id: MailId, state: InboxState) -> Result<bool, StoreError> {
         let Some(author) = key_of(&from) else { return Ok(false) };
         let node = self.node.clone();
-        let marked = self.store.write_durably(move |tables| {
+        let mark = move |tables: &mut dyn Write| {
             let Some(mut row) = tables.inbox_item(&author, &id)? else { return Ok((false, None)) };
             let first = row.state == InboxState::Unread && state == InboxState::Read;
             row.state = state;
@@ -175,12 +175,17 @@ impl Mailbox {
             let tells = first && row.mail.kind == kind::MESSAGE && !row.stranger;
             let receipt = tells.then(|| receipt(tables, &node, &row.mail)).transpose()?;
             Ok((true, receipt))
+        };
+        let (store, node) = (self.store.clone(), self.node.clone());
+        // A receipt that is kept goes, also if nobody waits for this any more.
+        let marked = tokio::spawn(async move {
+            let (marked, receipt) = store.write_durably(mark).await?;
+            if let Some(receipt) = receipt {
+                node.post(Note::Queued(receipt)).await;
+            }
+            Ok(marked)
         });
-        let (marked, receipt) = marked.await?;
-        if let Some(receipt) = receipt {
-            self.node.post(Note::Queued(receipt)).await;
-        }
-        Ok(marked)
+        marked.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Removes messages that were thrown away; how many.

@@ -16,7 +16,7 @@ mod sqlite;
 mod tables;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 pub use error::StoreError;
 pub use handle::Store;
