@@ -328,7 +328,7 @@ impl Lines {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follow(self: &Arc<Self>, from: impl Read + Send + 'static) {
+    fn follow(self: &Arc<Self>, from: impl Read + Send + 'static) -> thread::JoinHandle<()> {
         let lines = self.clone();
         thread::spawn(move || {
             let mut from = BufReader::new(from);
@@ -338,7 +338,7 @@ impl Lines {
                 lines.more.notify_all();
                 line.clear();
             }
-        });
+        })
     }
 }
 
@@ -347,6 +347,7 @@ impl Lines {
 pub struct Node {
     child: Child,
     lines: Arc<Lines>,
+    readers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Node {
@@ -358,13 +359,9 @@ impl Node {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let lines = Arc::<Lines>::default();
-        if let Some(stdout) = child.stdout.take() {
-            lines.follow(stdout);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            lines.follow(stderr);
-        }
-        Self { child, lines }
+        let stdout = child.stdout.take().map(|stdout| lines.follow(stdout));
+        let stderr = child.stderr.take().map(|stderr| lines.follow(stderr));
+        Self { child, lines, readers: stdout.into_iter().chain(stderr).collect() }
     }
 
     /// Waits until it has said this, and returns everything it said so far.
@@ -442,12 +439,16 @@ impl Node {
         assert!(killed.is_ok(), "kill -9: {killed:?}");
     }
 
-    /// Waits for its end and returns its exit code.
+    /// Waits for its end and returns its exit code. [`Self::said`] is all it said then: an end can be seen before the
+    /// last lines are read.
     ///
     /// # Panics
-    /// If it does not end in time.
+    /// If it does not end in time, or leaves a child that goes on writing.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
-        let ended: Option<io::Result<ExitStatus>> = until(limit, || self.child.try_wait().transpose());
+        let ended: Option<io::Result<ExitStatus>> = until(limit, || {
+            let ended = self.child.try_wait().transpose()?;
+            self.readers.iter().all(thread::JoinHandle::is_finished).then_some(ended)
+        });
         match ended {
             Some(Ok(status)) => status.code(),
             other => panic!("the node did not end within {limit:?} ({other:?}):\n{}", self.said()),
@@ -501,6 +502,22 @@ impl Drop for Node {
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- node {}\n{}---", self.pid(), self.said());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_said_last_is_there_when_it_has_ended() {
+        for _ in 0..20 {
+            let mut command = Command::new("sh");
+            command.args(["-c", "seq 20000"]);
+            let mut node = Node::start(command);
+            assert_eq!(node.wait(SOON), Some(0));
+            assert!(node.said().ends_with("\n20000\n"));
         }
     }
 }
