@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use p2pnode::{
-    ConversationId, ErrorCode, EventId, NodeEvent,
+    ConversationId, ErrorCode, EventId, KeptEvent, NodeEvent,
     store::{ConversationQuery, ConversationRow, InboxQuery, OutboxQuery},
     wire::mail::Mail,
 };
@@ -52,21 +52,22 @@ struct Talk {
 
 impl Talk {
     async fn read(kept: &Kept, id: ConversationId) -> Result<Self, CliError> {
-        let mut events = kept.history.conversation(id).await?;
-        // Within a millisecond the question comes first, then what each author said, in the order of its feed.
-        events.sort_by_key(|kept| {
-            let event = &kept.event;
-            (Entry::from(kept).at_ms, event.parent.is_some(), event.author.id, event.feed)
-        });
+        let events = kept.history.conversation(id).await?;
         let inbox = InboxQuery { conversation: Some(id), limit: usize::MAX, ..InboxQuery::default() };
         let outbox = OutboxQuery { conversation: Some(id), limit: usize::MAX, ..OutboxQuery::default() };
         let (inbox, outbox) = (kept.history.inbox(inbox).await?, kept.history.outbox(outbox).await?);
-        let mut entries: Vec<Entry> = events.iter().map(Entry::from).collect();
-        entries.extend(inbox.iter().map(Entry::from));
         let of_people = |mail: &Mail| !is_receipt(mail);
-        entries.extend(outbox.iter().filter(|m| of_people(&m.mail)).map(|mail| Entry::outbox(mail, &kept.own)));
-        // Stable: events of one millisecond stay in the order of their causes.
-        entries.sort_by_key(|entry| entry.at_ms);
+        let mut mail: Vec<Entry> = inbox.iter().map(Entry::from).collect();
+        mail.extend(outbox.iter().filter(|m| of_people(&m.mail)).map(|mail| Entry::outbox(mail, &kept.own)));
+        mail.sort_by_key(|entry| entry.at_ms);
+        // Events stay in the order of their causes; messages go in between by their clocks.
+        let mut mail = mail.into_iter().peekable();
+        let mut entries = Vec::new();
+        for event in events.iter().map(Entry::from) {
+            entries.extend(std::iter::from_fn(|| mail.next_if(|mail| mail.at_ms < event.at_ms)));
+            entries.push(event);
+        }
+        entries.extend(mail);
         Ok(Self {
             id,
             entries,
@@ -151,7 +152,7 @@ async fn list(ctx: &Ctx, limit: usize) -> Result<(), CliError> {
     let mut told = Vec::new();
     for row in rows {
         let first = match row.first {
-            Some(first) => kept.history.event(first).await?.as_ref().map(Entry::from),
+            Some(first) => begun(&kept, first).await?.as_ref().map(Entry::from),
             None => Talk::read(&kept, row.id).await?.entries.into_iter().next(),
         };
         told.push((row, first));
@@ -162,6 +163,23 @@ async fn list(ctx: &Ctx, limit: usize) -> Result<(), CliError> {
     }
     let data = json!(told.iter().map(|(row, first)| row_json(row, first.as_ref())).collect::<Vec<_>>());
     ctx.answer(data, kept.meta(ctx), || table(ctx, &told))
+}
+
+/// The event with which a conversation begins, `first` being the one with the earliest clock: an answer of the same
+/// millisecond, or of a clock that is behind, is none.
+async fn begun(kept: &Kept, first: EventId) -> Result<Option<KeptEvent>, CliError> {
+    let mut event = kept.history.event(first).await?;
+    let mut steps = 0..8;
+    while let Some(answer) = &event
+        && let Some(parent) = answer.event.parent
+        && steps.next().is_some()
+    {
+        match kept.history.event(parent).await? {
+            Some(cause) if cause.event.conversation == answer.event.conversation => event = Some(cause),
+            _ => break,
+        }
+    }
+    Ok(event)
 }
 
 fn row_json(row: &ConversationRow, first: Option<&Entry>) -> Value {

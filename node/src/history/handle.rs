@@ -16,6 +16,7 @@ use super::names;
 use super::{
     Retention,
     names::Names,
+    order::by_causes,
     retain::{Cut, surplus},
 };
 use crate::{
@@ -105,7 +106,8 @@ impl History {
         Ok(Self { store, node: None, names })
     }
 
-    /// A conversation: its events in the order of their causes. Empty if nothing of it is kept.
+    /// A conversation: its events, each after the one it answers and after what its author said before, else by the
+    /// authors' clocks. Empty if nothing of it is kept.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -116,7 +118,7 @@ impl History {
             limit: CONVERSATION_MAX,
             ..EventQuery::default()
         };
-        self.events(query).await
+        Ok(by_causes(self.events(query).await?))
     }
 
     /// Conversations, the one with the newest entry first.

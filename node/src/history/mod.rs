@@ -9,6 +9,7 @@ mod handle;
 mod index;
 mod ingest;
 mod names;
+mod order;
 mod own;
 mod ranges;
 mod retain;
