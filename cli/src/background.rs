@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     args::up::Up,
     commands::old_path,
-    connect::swarm_name,
+    connect::place,
     context::Ctx,
     control::{self, Running},
     error::{CliError, Facts, exit},
@@ -217,7 +217,7 @@ async fn silent(child: &mut Child, path: &Path, before: u64) -> CliError {
 fn already(ctx: &Ctx, args: &Up, running: &Running, log: &Path) -> Result<(), CliError> {
     let about = &running.about;
     for swarm in &args.swarms {
-        let swarm = swarm_name(swarm)?;
+        let (swarm, _) = place(swarm)?;
         if !about.is_in(&swarm) {
             let message = format!("profile \"{}\" runs already, and is not in swarm \"{swarm}\"", about.profile);
             return Err(CliError::new("already_running", exit::CONFLICT, message)

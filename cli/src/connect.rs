@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use p2pnode::wire::ids::{SwarmName, Team};
 use p2pnode::{BootstrapAddr, ErrorCode, Looked, Node, Peer, SwarmSeen, Target, TargetError, presets};
 use serde_json::json;
 use tokio::time::sleep;
@@ -58,6 +59,8 @@ pub(crate) enum Want<'a> {
 pub(crate) struct Session {
     node: Node,
     swarms: Vec<String>,
+    /// Of the swarm that was named, only this team.
+    team: Option<String>,
     started: Instant,
     far: bool,
     /// Whose node it is; none if it is the command's own.
@@ -74,20 +77,21 @@ impl Session {
             return Self::borrow(ctx, daemon, want, target);
         }
         let address = target.map(address_of).transpose()?.flatten();
-        let swarms = match (want, named(ctx, want, target)?) {
+        let (name, team) = named(ctx, want, target)?;
+        let swarms = match (want, name) {
             (Want::Nowhere, _) => Vec::new(),
             (_, Some(name)) => vec![name],
             (want, None) => visible(ctx, want, address.as_ref()).await?,
         };
         let node = start(ctx, &swarms, address.as_ref(), true).await?;
         let far = address.is_some() || !ctx.global.bootstrap.is_empty();
-        Ok(Self { node, swarms, started: ctx.started, far, daemon: None, narrow: false })
+        Ok(Self { node, swarms, team, started: ctx.started, far, daemon: None, narrow: false })
     }
 
     /// Takes the node that runs, for as much of it as is wanted.
     fn borrow(ctx: &Ctx, daemon: &Arc<Daemon>, want: Want<'_>, target: Option<&str>) -> Result<Self, CliError> {
         let (node, joined) = (daemon.node().clone(), daemon.node().swarms());
-        let name = named(ctx, want, target)?;
+        let (name, team) = named(ctx, want, target)?;
         let narrow = name.is_some();
         let swarms = match (want, name) {
             (Want::Nowhere, _) => Vec::new(),
@@ -97,7 +101,7 @@ impl Session {
             (_, None) => joined,
         };
         let far = target.map(address_of).transpose()?.flatten().is_some();
-        Ok(Self { node, swarms, started: ctx.started, far, daemon: Some(daemon.clone()), narrow })
+        Ok(Self { node, swarms, team, started: ctx.started, far, daemon: Some(daemon.clone()), narrow })
     }
 
     /// Whom a call, a ping or a question is for: in the named swarm, if the node is in others too.
@@ -113,9 +117,9 @@ impl Session {
     /// The peers a command may tell of: members of its swarms, and the node that it borrows, which others would see too.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let mut peers = self.node.peers();
-        let Some(daemon) = &self.daemon else { return peers };
-        peers.extend(daemon.itself());
-        peers.retain(|peer| peer.swarms.iter().any(|swarm| self.swarms.contains(swarm)));
+        peers.extend(self.daemon.as_ref().and_then(|daemon| daemon.itself()));
+        let here = |peer: &Peer| self.daemon.is_none() || peer.swarms.iter().any(|swarm| self.swarms.contains(swarm));
+        peers.retain(|peer| here(peer) && self.team.as_ref().is_none_or(|team| peer.team.as_ref() == Some(team)));
         peers.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         peers
     }
@@ -146,6 +150,11 @@ impl Session {
     /// The swarm of a command that wants one.
     pub(crate) fn swarm(&self) -> &str {
         self.swarms.first().map_or("", String::as_str)
+    }
+
+    /// The same with the team, if one was named: `garden/backend`.
+    pub(crate) fn place(&self) -> String {
+        self.team.as_ref().map_or_else(|| self.swarm().to_owned(), |team| format!("{}/{team}", self.swarm()))
     }
 
     /// All swarms the command is in.
@@ -198,14 +207,15 @@ pub(crate) async fn with<T>(
 }
 
 /// The swarm that was named: in the command, in the target (`name@swarm`), by option or environment.
-fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<Option<String>, CliError> {
+fn named(ctx: &Ctx, want: Want<'_>, target: Option<&str>) -> Result<(Option<String>, Option<String>), CliError> {
     let given = match want {
         Want::One(name) | Want::All(name) => name,
         Want::Nowhere => None,
     };
     let in_target = || target.filter(|target| !target.contains([':', '/']))?.rsplit_once('@').map(|(_, swarm)| swarm);
-    let name = given.or_else(in_target).or(ctx.global.swarm.as_deref());
-    name.map(swarm_name).transpose()
+    let Some(text) = given.or_else(in_target).or(ctx.global.swarm.as_deref()) else { return Ok((None, None)) };
+    let (name, team) = place(text)?;
+    Ok((Some(name), team))
 }
 
 /// The node that runs is not in the swarm that was named.
@@ -219,8 +229,19 @@ fn elsewhere(node: &Node, name: &str) -> CliError {
 
 /// A well-formed swarm name, in its normal form.
 pub(crate) fn swarm_name(text: &str) -> Result<String, CliError> {
-    let name = text.parse::<p2pnode::wire::ids::SwarmName>();
-    name.map(|name| name.to_string()).map_err(|error| CliError::usage(error.to_string()))
+    match place(text)? {
+        (swarm, None) => Ok(swarm),
+        (swarm, Some(_)) => Err(CliError::usage(format!("{text} is a team, not a swarm: leave it at {swarm}"))),
+    }
+}
+
+/// `garden` or `garden/backend`: swarm and team, in their normal form.
+pub(crate) fn place(text: &str) -> Result<(String, Option<String>), CliError> {
+    let (swarm, team) = text.split_once('/').map_or((text, None), |(swarm, team)| (swarm, Some(team)));
+    let wrong = |error: p2pnode::wire::ids::NameError| CliError::usage(error.to_string());
+    let swarm: SwarmName = swarm.parse().map_err(wrong)?;
+    let team: Option<Team> = team.map(str::parse).transpose().map_err(wrong)?;
+    Ok((swarm.to_string(), team.map(|team| team.to_string())))
 }
 
 /// The address, if the target is one; names have no colons and slashes.

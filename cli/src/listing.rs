@@ -42,6 +42,7 @@ fn fits(peer: &Peer, listing: &Listing) -> bool {
     (listing.all || !peer.ephemeral)
         && (!listing.online || peer.state == PeerState::Online)
         && listing.role.as_ref().is_none_or(|role| *role == peer.role)
+        && listing.team.as_ref().is_none_or(|team| peer.team.as_ref() == Some(team))
         && listing.name.as_ref().is_none_or(|glob| matches(glob, &peer.name))
         && listing.cap.iter().all(|wanted| peer.capabilities.iter().any(|capability| capability.name == *wanted))
 }

@@ -11,7 +11,7 @@ use p2pnode_behaviours::{
     upkeep::{self, AddressRules, Compact},
 };
 use p2pnode_wire::{
-    card::Capability,
+    card::{Availability, Capability},
     ids::{SwarmId, SwarmName},
 };
 use serde::Serialize;
@@ -23,6 +23,7 @@ use crate::{
     acquaintances,
     addr::BootstrapAddr,
     ask::{Answerer, Ask, AskFn, AskHandler, Asks},
+    blocks::Blocks,
     command::COMMAND_QUEUE,
     endpoint::{DynHandler, Endpoint, Endpoints, Handler, HandlerError, Runner},
     event_loop::{About, EventLoop, Setup},
@@ -33,9 +34,10 @@ use crate::{
     limits::Limits,
     listen::listen_on,
     mail,
-    node::{Inner, Node, Own, Shared},
+    node::{Inner, Node, Own, Shared, lock},
     peers::Peers,
     periodic::Work,
+    pins,
     profile::{Paths, Profile},
     progress::Progress,
     registry::LocalRegistry,
@@ -370,7 +372,7 @@ impl Builder {
         let (runner, late) =
             Runner::new(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), runner.clone());
-        let behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
+        let mut behaviour = self.behaviour(&keypair, rpc, &swarms, &rules);
         let given = (self.store.take(), self.profile.as_ref().map(Profile::store));
         let store = if self.ephemeral { None } else { Some(history::open(given).await?) };
         if let Some(store) = &store {
@@ -378,7 +380,13 @@ impl Builder {
         }
         let ids = swarms.iter().map(|(id, _)| *id).collect();
         let acquaintances = match &store {
-            Some(store) => acquaintances::load(store).await?,
+            Some(store) => {
+                *lock(&shared.pins) = pins::load(store).await?;
+                for peer in Blocks::kept(store).await? {
+                    behaviour.upkeep.block(peer);
+                }
+                acquaintances::load(store).await?
+            }
             None => Vec::new(),
         };
         let post = store.clone().map(|store| mail::start(store, self.limits.mail.clone(), answerer.clone()));
@@ -512,6 +520,7 @@ impl Builder {
         let own = Own { mdns: self.mdns, local: self.local, ..Own::default() };
         Shared {
             peers: Arc::new(Mutex::new(peers)),
+            pins: Arc::default(),
             progress: Arc::new(Mutex::new(Progress::new(self.mdns, bootstrap, now))),
             own: Arc::new(Mutex::new(own)),
             changed: watch::Sender::new(0),
@@ -573,6 +582,8 @@ impl Builder {
             team: self.team.as_deref().map(str::parse).transpose()?,
             capabilities: self.capabilities.clone(),
             agent: hello::Config::default().agent,
+            availability: Availability::Online,
+            load: 0,
         };
         about.check().map_err(StartError::Card)?;
         Ok(about)

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{
+    discovery::{DhtStats, TablePeer},
     gossip,
     mail::{self, DeliverError},
     sync::{ExchangeError, Ticket},
     upkeep::Hold,
 };
 use p2pnode_wire::{
+    card::Availability,
     error::RpcError,
     mail::MailAck,
     sync::{SyncReply, SyncRequest},
@@ -32,9 +34,19 @@ pub(crate) enum Command {
         addr: Multiaddr,
         done: oneshot::Sender<Result<PeerId, String>>,
     },
-    /// Connect to a peer that discovery knows.
-    Dial {
+    /// Tell others whether this node takes work.
+    Availability {
+        availability: Availability,
+    },
+    /// Have nothing to do with a peer, or let it be again.
+    Block {
         peer: PeerId,
+        block: bool,
+    },
+    /// Tell when a peer has shown its card, over a connection that is there or one to be made.
+    Greet {
+        peer: PeerId,
+        done: oneshot::Sender<Result<(), String>>,
     },
     Deliver {
         peer: PeerId,
@@ -80,6 +92,8 @@ pub(crate) enum Command {
     },
     Providers {
         key: String,
+        /// It ends when so many are found.
+        enough: usize,
         done: oneshot::Sender<Result<ProvidersFound, DhtError>>,
     },
     Lookup {
@@ -98,7 +112,7 @@ pub(crate) enum Command {
         reply: Box<SyncReply>,
     },
     Table {
-        done: oneshot::Sender<Vec<PeerId>>,
+        done: oneshot::Sender<(Vec<TablePeer>, DhtStats)>,
     },
     Shutdown {
         done: oneshot::Sender<()>,

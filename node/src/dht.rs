@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
+pub use p2pnode_behaviours::discovery::{DhtStats, TablePeer};
 use p2pnode_behaviours::key_of;
 use p2pnode_wire::{limits, value};
 use tokio::sync::oneshot;
@@ -144,7 +145,19 @@ impl Dht {
     ///
     /// # Errors
     /// [`DhtError::Shutdown`].
-    pub async fn table(&self) -> Result<Vec<PeerId>, DhtError> {
+    pub async fn table(&self) -> Result<Vec<TablePeer>, DhtError> {
+        Ok(self.look().await?.0)
+    }
+
+    /// Numbers of the DHT at this node.
+    ///
+    /// # Errors
+    /// [`DhtError::Shutdown`].
+    pub async fn stats(&self) -> Result<DhtStats, DhtError> {
+        Ok(self.look().await?.1)
+    }
+
+    async fn look(&self) -> Result<(Vec<TablePeer>, DhtStats), DhtError> {
         let (done, table) = oneshot::channel();
         self.node.send(Command::Table { done }).await;
         table.await.map_err(|_| DhtError::Shutdown)
@@ -186,8 +199,13 @@ impl Dht {
     /// # Errors
     /// [`DhtError`].
     pub async fn providers(&self, key: &str) -> Result<ProvidersFound, DhtError> {
+        self.providers_of(key, usize::MAX).await
+    }
+
+    /// The same, but no more than about `enough` are looked for.
+    pub(crate) async fn providers_of(&self, key: &str, enough: usize) -> Result<ProvidersFound, DhtError> {
         let key = key.to_owned();
-        self.query(|done| Command::Providers { key: key.clone(), done }).await
+        self.query(|done| Command::Providers { key: key.clone(), enough, done }).await
     }
 
     /// Where a peer is, as the nodes nearest to its id tell.

@@ -6,6 +6,7 @@ mod acquaintances;
 mod addr;
 pub mod artifacts;
 mod ask;
+mod blocks;
 mod builder;
 mod call;
 mod client;
@@ -17,6 +18,7 @@ mod events;
 mod find;
 mod history;
 mod identity;
+mod kept_peers;
 mod limits;
 mod listen;
 mod mail;
@@ -25,6 +27,7 @@ mod names;
 mod node;
 mod peers;
 mod periodic;
+mod pins;
 pub mod presets;
 mod profile;
 mod progress;
@@ -43,10 +46,11 @@ pub mod value;
 
 pub use addr::{AddrError, BootstrapAddr, DEFAULT_PORT};
 pub use ask::{Answer, AnswerError, Ask, AskBuilder, AskEnd, AskError, AskEvent, AskHandler, AskOutcome, Asked};
+pub use blocks::Blocks;
 pub use builder::{Allow, Builder};
 pub use call::{Call, CallError, CallReply, Pick, Pong};
 pub use client::{Client, ConnectError};
-pub use dht::{Dht, DhtError, PeerFound, ProvidersFound, ValueFound};
+pub use dht::{Dht, DhtError, DhtStats, PeerFound, ProvidersFound, TablePeer, ValueFound};
 pub use endpoint::{
     ArgsError, Arguments, Context, DynHandler, Endpoint, EndpointError, Erased, Handler, HandlerError, IntoArgs,
     Kwargs, Parameter, Registration, parameters,
@@ -60,7 +64,7 @@ pub use jiff;
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
 pub use mail::{InboxMail, MailLimits, Mailbox, OutboxMail, Send, SendError};
-pub use mutes::{MuteError, Mutes};
+pub use mutes::{Mutes, PeerListError};
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
@@ -75,8 +79,9 @@ pub use p2pnode_wire::{
     ids::{ConversationId, EventId},
     subject::SubjectError,
 };
-pub use peers::{KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
+pub use peers::{Availability, KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
 pub use periodic::Periodic;
+pub use pins::PinnedName;
 pub use presets::Preset;
 pub use profile::{Paths, Profile, ProfileError};
 pub use registry::{Announcement, Entry, LocalRegistry, RegistryError};

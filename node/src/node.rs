@@ -22,6 +22,7 @@ pub(crate) use inner::{Inner, Own, Shared, lock};
 
 use crate::{
     ask::AskBuilder,
+    blocks::Blocks,
     builder::Builder,
     call::{Call, CallError, Pong},
     command::Command,
@@ -32,7 +33,7 @@ use crate::{
     history::History,
     mail::Mailbox,
     mutes::Mutes,
-    peers::{Peer, SwarmSeen},
+    peers::{Availability, Peer, SwarmSeen},
     periodic::{Periodic, Work},
     presets::Preset,
     schedule::{self, Schedule, ScheduleError},
@@ -304,6 +305,17 @@ impl Node {
     /// Peers for whose events and messages no program is run. None in a node that lives for one command.
     pub fn mutes(&self) -> Option<Mutes> {
         self.0.store.clone().map(|store| Mutes::new(self.clone(), store))
+    }
+
+    /// Tells others whether this node takes work; it serves all the same. `find` and `cap:` prefer those who do. Until the
+    /// node stops: it starts as [`Availability::Online`].
+    pub async fn set_availability(&self, availability: Availability) {
+        self.send(Command::Availability { availability }).await;
+    }
+
+    /// Peers with which this node has nothing to do. None in a node that lives for one command.
+    pub fn blocks(&self) -> Option<Blocks> {
+        self.0.store.clone().map(|store| Blocks::new(self.clone(), store))
     }
 
     /// What happens from now on.

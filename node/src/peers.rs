@@ -7,9 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+pub use p2pnode_wire::card::Availability;
 use p2pnode_wire::{
     card::{Capability, Card, EndpointInfo},
-    ids::{SwarmId, SwarmName},
+    ids::{SwarmId, SwarmName, Team},
 };
 
 /// Members gone for so long are forgotten.
@@ -125,6 +126,10 @@ pub struct Peer {
     pub description: String,
     /// Its team, if any.
     pub team: Option<String>,
+    /// Whether it takes work, by its own word.
+    pub availability: Availability,
+    /// How much it has to do, by its own word: 0 to 100.
+    pub load: Option<u8>,
     /// Program and version.
     pub agent: String,
     /// Where it can be dialled.
@@ -339,6 +344,17 @@ impl Peers {
         RECHECK_AFTER.max(RECHECK_AFTER * u32::try_from(unconnected / a_minute).unwrap_or(u32::MAX))
     }
 
+    /// The peer is no longer of interest, wherever it is.
+    pub(crate) fn forget(&mut self, peer: &PeerId) -> Option<Change> {
+        let reference = self.reference(*peer);
+        let known = self.entries.remove(peer)?;
+        // What is left of its connections ends as that of a stranger.
+        if !known.connections.is_empty() {
+            self.strangers.insert(*peer, known.connections);
+        }
+        Some(Change::Left(reference))
+    }
+
     /// The peer said goodbye.
     pub(crate) fn left(&mut self, peer: &PeerId) -> Option<Change> {
         let reference = self.reference(*peer);
@@ -404,6 +420,11 @@ impl Peers {
         self.entries.contains_key(peer)
     }
 
+    /// Whether it has shown its card on a connection that is open.
+    pub(crate) fn is_here(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|e| !e.connections.is_empty() && e.card.is_some() && !e.returned)
+    }
+
     pub(crate) fn is_offline(&self, peer: &PeerId) -> bool {
         self.entries.get(peer).is_some_and(|entry| entry.state == PeerState::Offline)
     }
@@ -426,9 +447,11 @@ impl Peers {
         PeerRef { id: peer, name: self.name_of(&peer).unwrap_or_default().to_owned() }
     }
 
-    /// Members of `swarm` whose card is known and who are not offline.
-    pub(crate) fn reachable(&self, swarm: &SwarmId) -> Vec<PeerId> {
-        let in_swarm = self.entries.iter().filter(|(_, e)| e.card.is_some() && e.swarms.contains(swarm));
+    /// Members of `swarm`, or of one team of it, whose card is known and who are not offline.
+    pub(crate) fn reachable(&self, swarm: &SwarmId, team: Option<&Team>) -> Vec<PeerId> {
+        let in_team = |card: &Card| team.is_none_or(|team| card.team.as_ref() == Some(team));
+        let in_swarm =
+            self.entries.iter().filter(|(_, e)| e.card.as_ref().is_some_and(in_team) && e.swarms.contains(swarm));
         in_swarm.filter(|(_, e)| e.state != PeerState::Offline && !e.ephemeral).map(|(peer, _)| *peer).collect()
     }
 
@@ -475,6 +498,8 @@ impl Peers {
             role: card.role.clone(),
             description: card.description.clone(),
             team: card.team.as_ref().map(ToString::to_string),
+            availability: Availability::of(card),
+            load: card.load.map(|load| load.min(100)),
             agent: entry.agent.clone(),
             addresses,
             last_seen: now.saturating_duration_since(entry.last_seen),
@@ -510,6 +535,34 @@ impl Peers {
             }
         };
         names.into_iter().map(show).collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A member of that name that is there.
+    pub(crate) fn peer(name: &str) -> Peer {
+        Peer {
+            id: PeerId::random(),
+            name: name.into(),
+            state: PeerState::Online,
+            rtt: None,
+            path: None,
+            swarms: Vec::new(),
+            capabilities: Vec::new(),
+            endpoints: Vec::new(),
+            role: String::new(),
+            description: String::new(),
+            team: None,
+            availability: Availability::Online,
+            load: None,
+            agent: String::new(),
+            addresses: Vec::new(),
+            last_seen: Duration::ZERO,
+            ephemeral: false,
+        }
     }
 }
 

@@ -8,9 +8,8 @@ use p2pnode_wire::ids::SwarmId;
 use crate::{
     addr::BootstrapAddr,
     call::{CallError, Pick, in_common},
-    command::Command,
     node::{Node, lock},
-    peers::{Peer, PeerState},
+    peers::{Availability, Peer, PeerState},
     target::{Candidate, Resolution, Target, TargetError},
 };
 
@@ -84,17 +83,44 @@ fn look(node: &Node, target: &Target, pick: Pick) -> Result<Option<PeerId>, Targ
     let candidates: Vec<Candidate> = peers.iter().filter(|p| !p.ephemeral).map(candidate).collect();
     match target.resolve(&candidates) {
         Resolution::Found(ids) if ids.len() > 1 => Ok(Some(choose(&ids, &peers, pick))),
-        Resolution::Found(ids) => Ok(ids.first().copied()),
+        Resolution::Found(ids) => match ids.first() {
+            Some(id) => bearer(node, target, &candidates, *id).map(Some),
+            None => Ok(None),
+        },
         Resolution::Ambiguous(found) => Err(TargetError::Ambiguous { target: target.to_string(), candidates: found }),
         Resolution::Unknown { .. } => Ok(None),
     }
+}
+
+/// The one that is found by a name, if it bears it. Who was first known by it may be away, and this one may be anybody.
+fn bearer(node: &Node, target: &Target, candidates: &[Candidate], found: PeerId) -> Result<PeerId, TargetError> {
+    let (Some(name), Some(this)) = (target.name(), candidates.iter().find(|one| one.id == found)) else {
+        return Ok(found);
+    };
+    // It may have been meant by the beginning of its id.
+    let bears = |swarm: &String| {
+        let swarm = node.swarm_id(swarm)?;
+        lock(&node.inner().shared.pins).bearer(swarm, name, node.now_ms()).filter(|bearer| *bearer != found)
+    };
+    let Some(first) = this.swarms.iter().find_map(bears).filter(|_| this.name == name) else { return Ok(found) };
+    let away = || Candidate {
+        id: first,
+        role: String::new(),
+        capabilities: Vec::new(),
+        rtt: None,
+        state: PeerState::Offline,
+        ..this.clone()
+    };
+    let first = candidates.iter().find(|one| one.id == first).cloned().unwrap_or_else(away);
+    Err(TargetError::Ambiguous { target: target.to_string(), candidates: vec![first, this.clone()] })
 }
 
 fn choose(ids: &[PeerId], peers: &[Peer], pick: Pick) -> PeerId {
     let rtt = |id: &PeerId| {
         let peer = peers.iter().find(|p| p.id == *id);
         let online = peer.is_some_and(|p| p.state == PeerState::Online);
-        (!online, peer.and_then(|p| p.rtt).unwrap_or(Duration::MAX))
+        let free = peer.is_some_and(|p| p.availability == Availability::Online);
+        (!online, !free, peer.and_then(|p| p.rtt).unwrap_or(Duration::MAX))
     };
     let best = match pick {
         Pick::Rtt => ids.iter().min_by_key(|id| rtt(id)),
@@ -103,16 +129,21 @@ fn choose(ids: &[PeerId], peers: &[Peer], pick: Pick) -> PeerId {
     best.or(ids.first()).copied().unwrap_or_else(PeerId::random)
 }
 
-/// Beyond the neighbours: a peer by its id, a capability by its providers.
+/// Beyond the neighbours: a peer by its id, a name or a capability by who has announced it.
 async fn look_far(node: &Node, target: &Target, deadline: Instant) -> Option<PeerId> {
     let left = deadline.saturating_duration_since(Instant::now()).min(DHT_LOOKUP);
     if let Some(id) = target.peer_id() {
         let found = tokio::time::timeout(left, node.dht().lookup(id)).await.ok()?.ok()?;
         return found.addresses.is_some().then_some(id);
     }
-    let capability = target.capability()?;
     // A search that failed has found nobody.
-    let _ = tokio::time::timeout(left, crate::find::by_capability(node, capability)).await;
+    if let Some(capability) = target.capability() {
+        let _ = tokio::time::timeout(left, crate::find::by_capability(node, capability)).await;
+    } else if let Some(name) = target.name().filter(|_| !node.peers().is_empty()) {
+        let _ = tokio::time::timeout(left, crate::find::by_name(node, name, target.swarm())).await;
+    } else {
+        return None;
+    }
     look(node, target, Pick::Rtt).ok().flatten()
 }
 
@@ -162,10 +193,5 @@ impl Node {
             }
         }
         Err(reasons.join("; "))
-    }
-
-    /// Starts a connection to a peer that discovery knows an address of.
-    pub(crate) async fn dial(&self, peer: PeerId) {
-        self.send(Command::Dial { peer }).await;
     }
 }

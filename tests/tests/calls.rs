@@ -1,6 +1,13 @@
 //! Calls, and what a user is told when they do not work.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
+use std::{
+    fs, io,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use p2pnode_tests::{Home, Node, SOON, binary, free_port, run};
 use serde_json::Value;
@@ -23,6 +30,38 @@ fn a_call_prints_its_result() {
     let value: Value = serde_json::from_str(&json.stdout).expect("one JSON object");
     assert!(value.is_object(), "{json}");
     assert_eq!(value["data"]["result"], 3, "{json}");
+}
+
+/// A way to `port` on which handshakes take longer than a command takes to begin.
+fn slow_way_to(port: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let way = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                // What is modelled is the time itself.
+                std::thread::sleep(Duration::from_millis(300));
+                let far = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+                let (mut from, mut to) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
+                std::thread::spawn(move || io::copy(&mut from, &mut to));
+                let _ = io::copy(&mut &far, &mut &near);
+            });
+        }
+    });
+    way
+}
+
+#[test]
+fn an_address_is_called_while_it_is_being_dialled() {
+    let home = Home::new();
+    let port = free_port();
+    let _node = home.up(&["garden", "--demo", "--name", "calculator", "--port", &port.to_string()]).ready();
+    let told = home.run(&["--json", "peer", "calculator"]).exits(0);
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let id = told["data"]["id"].as_str().expect("its id");
+    let addr = format!("/ip4/127.0.0.1/tcp/{}/p2p/{id}", slow_way_to(port));
+    let called = home.run(&["--no-local", "--swarm", "garden", "call", &addr, "sum", "1", "2"]);
+    assert_eq!(called.exits(0).stdout, "3\n");
 }
 
 #[test]

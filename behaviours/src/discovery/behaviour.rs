@@ -5,7 +5,9 @@ use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
 use libp2p_swarm::NetworkBehaviour;
 
-use super::{Config, Event, PutError, QueryToken, bootstrap, dht, mdns};
+#[cfg(doc)]
+use super::FULL;
+use super::{Config, DhtStats, Event, PutError, QueryToken, TablePeer, bootstrap, dht, mdns};
 use crate::upkeep::AddressRules;
 
 /// Finds peers and what they announce.
@@ -110,6 +112,18 @@ impl Behaviour {
         self.dht.provide_entrance(key)
     }
 
+    /// The same for what many may announce, such as a capability: under keys that begin with `base`, in shards as
+    /// [`key::shard`](crate::wire::key::shard) numbers them. It announces itself in its shard of the first level; where
+    /// [`FULL`] are, in that of the next level too. False when there are 64 keys and values already.
+    pub fn provide_spread(&mut self, base: &str) -> bool {
+        self.dht.provide_spread(base)
+    }
+
+    /// No longer announces what was spread under `base`.
+    pub fn stop_spreading(&mut self, base: &str) {
+        self.dht.stop_spreading(base);
+    }
+
     /// `peer` has shown that it is in the swarm into which `key` leads.
     pub fn met(&mut self, key: &str, peer: PeerId) {
         self.dht.met(key, peer);
@@ -125,9 +139,9 @@ impl Behaviour {
         self.dht.stop_providing(key);
     }
 
-    /// Who announces `key`. Ends by itself, or by [`Self::finish`] when enough are known.
-    pub fn providers(&mut self, key: &str) -> QueryToken {
-        self.dht.providers(key)
+    /// Who announces `key`. Ends by itself, when `enough` are found, or by [`Self::finish`].
+    pub fn providers(&mut self, key: &str, enough: usize) -> QueryToken {
+        self.dht.providers(key, enough)
     }
 
     /// Where `peer` is.
@@ -136,8 +150,13 @@ impl Behaviour {
     }
 
     /// The peers in the routing table, nearest buckets first.
-    pub fn routing_table(&mut self) -> Vec<PeerId> {
+    pub fn routing_table(&mut self) -> Vec<TablePeer> {
         self.dht.routing_table()
+    }
+
+    /// Numbers of the DHT at this node.
+    pub fn dht_stats(&mut self) -> DhtStats {
+        self.dht.stats()
     }
 
     /// Publishes a value signed by this node (the raw bytes of [`Signed`](crate::wire::sign::Signed)), now and every 20

@@ -10,5 +10,5 @@ mod mdns;
 
 pub use behaviour::Behaviour;
 pub use config::Config;
-pub use dht::{PutError, QueryToken, Stats};
+pub use dht::{DhtStats, FULL, PutError, QueryToken, Stats, TablePeer};
 pub use event::{Event, Via};

@@ -6,6 +6,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures_timer::Delay;
 use libp2p_identity::PeerId;
 use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId};
 use libp2p_swarm::{FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, ToSwarm};
@@ -27,6 +29,8 @@ pub struct Behaviour {
     /// Of our hellos under way; each ends with an answer or a failure.
     nonces: HashMap<OutboundRequestId, [u8; 16]>,
     events: VecDeque<Event>,
+    /// For those who are greeted back later.
+    timer: Option<(Instant, Delay)>,
 }
 
 impl fmt::Debug for Behaviour {
@@ -45,6 +49,7 @@ impl Behaviour {
             clock: Clock::default(),
             nonces: HashMap::new(),
             events: VecDeque::new(),
+            timer: None,
         }
     }
 
@@ -86,6 +91,23 @@ impl Behaviour {
     /// Stops passing on the card of a member that is gone.
     pub fn forget(&mut self, peer: &PeerId) {
         self.state.forget(peer);
+    }
+
+    fn greet_back(&mut self, cx: &mut Context<'_>) {
+        let now = Instant::now();
+        for peer in self.state.due(now) {
+            self.greet(peer);
+        }
+        let Some(at) = self.state.wake_at() else { return };
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
+            self.timer = Some((at, Delay::new(at.saturating_duration_since(now))));
+        }
+        if let Some((_, delay)) = self.timer.as_mut()
+            && delay.poll_unpin(cx).is_ready()
+        {
+            self.timer = None;
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn greet_all(&mut self) {
@@ -152,6 +174,7 @@ impl NetworkBehaviour for Behaviour {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(ToSwarm::GenerateEvent(event));
             }
+            self.greet_back(cx);
             match self.inner.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_inner(event),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),

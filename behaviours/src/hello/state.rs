@@ -107,6 +107,10 @@ struct Known {
 struct Contact {
     /// When it last answered a hello of ours.
     greeted: Option<Instant>,
+    /// The number of the card that it showed then.
+    card: u64,
+    /// It has told of a newer one too soon to be greeted back: the number, and when it is.
+    again: Option<(u64, Instant)>,
     /// Hellos in a row that came to nothing.
     failures: u32,
 }
@@ -116,13 +120,23 @@ pub(super) struct State {
     own: PeerId,
     swarms: BTreeMap<SwarmId, Joined>,
     card: Bytes,
+    /// The number of that card.
+    seq: Option<u64>,
     contacts: HashMap<PeerId, Contact>,
     want: Option<u8>,
 }
 
 impl State {
     pub(super) fn new(config: Config, own: PeerId) -> Self {
-        Self { config, own, swarms: BTreeMap::new(), card: Bytes::new(), contacts: HashMap::new(), want: None }
+        Self {
+            config,
+            own,
+            swarms: BTreeMap::new(),
+            card: Bytes::new(),
+            seq: None,
+            contacts: HashMap::new(),
+            want: None,
+        }
     }
 
     pub(super) fn join(&mut self, swarm: SwarmId, name: Option<SwarmName>) {
@@ -134,7 +148,8 @@ impl State {
     }
 
     pub(super) fn set_card(&mut self, card: Bytes) {
-        self.card = card;
+        let read = Signed::parse(card.clone()).ok().and_then(|signed| Card::read(&signed).ok());
+        (self.card, self.seq) = (card, read.map(|card| card.seq));
     }
 
     pub(super) fn connected(&mut self, peer: PeerId) {
@@ -190,6 +205,7 @@ impl State {
             names: self.names(),
             ephemeral: self.config.ephemeral,
             want: self.want,
+            card: self.seq,
         }
     }
 
@@ -232,9 +248,43 @@ impl State {
             known: Vec::new(),
             ephemeral: hello.ephemeral,
         };
-        let last = self.contacts.get(&peer).and_then(|c| c.greeted);
-        let again = !shared.is_empty() && last.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_AFTER);
+        let again = !shared.is_empty() && self.greet_back(&peer, hello.card, now);
         (reply, event, again)
+    }
+
+    /// Whether to greet a member that has greeted us now; if its card is new, it may be done later.
+    fn greet_back(&mut self, peer: &PeerId, card: Option<u64>, now: Instant) -> bool {
+        let Some(contact) = self.contacts.get_mut(peer) else { return false };
+        // Until it is answered, our first hello is under way; its answer may bring an older card.
+        let due = contact.greeted.unwrap_or(now) + AGAIN_AFTER;
+        match card {
+            Some(card) if contact.greeted.is_none() || card > contact.card => {
+                contact.again = (now < due).then_some((card, due));
+                now >= due
+            }
+            Some(_) => false,
+            // Others do not tell.
+            None => contact.greeted.is_some() && now >= due,
+        }
+    }
+
+    /// When somebody is to be greeted back.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.contacts.values().filter_map(|contact| Some(contact.again?.1)).min()
+    }
+
+    /// Those who are to be greeted back now: in no order that means anything.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<PeerId> {
+        let mut due = Vec::new();
+        for (peer, contact) in &mut self.contacts {
+            if let Some((card, _)) = contact.again.take_if(|(_, at)| *at <= now)
+                && card > contact.card
+            {
+                due.push(*peer);
+            }
+        }
+        due.sort_unstable();
+        due
     }
 
     fn share(&self, swarm: &SwarmId, hello: &Hello, asker: PeerId, now_ms: u64, rng: &mut impl Rng) -> Shared {
@@ -260,7 +310,7 @@ impl State {
         let mut returned = true;
         if let Some(contact) = self.contacts.get_mut(&peer) {
             returned = contact.greeted.is_none();
-            *contact = Contact { greeted: Some(now), failures: 0 };
+            *contact = Contact { greeted: Some(now), failures: 0, ..*contact };
         }
         let mut shared = Vec::new();
         let (mut card, mut known) = (None, Vec::<Introduction>::new());
@@ -273,6 +323,9 @@ impl State {
             }
             shared.push(swarm);
             if let Some(member) = self.open_card(&swarm, peer, &entry.card) {
+                if let Some(contact) = self.contacts.get_mut(&peer) {
+                    contact.card = member.card.seq;
+                }
                 self.remember(swarm, &member, reply.ephemeral, returned);
                 card = Some(Box::new(member));
             }

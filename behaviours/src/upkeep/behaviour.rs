@@ -71,7 +71,9 @@ impl Behaviour {
     pub fn new(config: Config, keypair: &Keypair, rules: AddressRules) -> Self {
         let own = keypair.public().to_peer_id();
         let agent = cut(config.agent);
-        let identify = identify::Config::new_with_signed_peer_record(PROTOCOL_VERSION.to_owned(), keypair)
+        // No signed peer record: libp2p-identify makes one in Rust's own form, and js-libp2p drops the whole message over it.
+        // Who sends the message has proven its key to the connection already.
+        let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(agent)
             .with_push_listen_addr_updates(true)
             .with_hide_listen_addrs(config.hide_addresses)
@@ -154,6 +156,11 @@ impl Behaviour {
     /// Lets `peer` connect again. False if it was not blocked.
     pub fn unblock(&mut self, peer: PeerId) -> bool {
         self.parts.blocked.unblock_peer(peer)
+    }
+
+    /// Whether `peer` is blocked.
+    pub fn is_blocked(&self, peer: &PeerId) -> bool {
+        self.parts.blocked.blocked_peers().contains(peer)
     }
 
     /// Who is blocked.

@@ -103,6 +103,54 @@ pub struct EndpointInfo {
     pub streaming: bool,
 }
 
+impl EndpointInfo {
+    /// One of that name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
+/// Whether a node takes work, by its own word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Availability {
+    /// It does.
+    #[default]
+    Online,
+    /// It has enough to do.
+    Busy,
+    /// It is there, but takes none.
+    Offline,
+}
+
+impl Availability {
+    /// `online`, `busy` or `offline`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Busy => "busy",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// What a card says; a word that is not known, or none, is no reason to leave a node alone.
+    pub fn of(card: &Card) -> Self {
+        card.availability.parse().unwrap_or_default()
+    }
+}
+
+/// A word that is no [`Availability`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is none of online, busy, offline")]
+pub struct NoAvailability;
+
+impl std::str::FromStr for Availability {
+    type Err = NoAvailability;
+
+    fn from_str(text: &str) -> Result<Self, NoAvailability> {
+        [Self::Online, Self::Busy, Self::Offline].into_iter().find(|one| one.as_str() == text).ok_or(NoAvailability)
+    }
+}
+
 /// A self-description.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {

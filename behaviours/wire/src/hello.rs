@@ -39,6 +39,9 @@ pub struct Hello {
     /// Cards of other members that are welcome, at most. Left out: as many as fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub want: Option<u8>,
+    /// The number of the sender's card: who knows an older one may greet back to have this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<u64>,
 }
 
 /// The answer.

@@ -340,6 +340,7 @@ fn hellos_come_back_and_lists_are_short() {
         names: vec!["garden".into()],
         ephemeral: true,
         want: Some(7),
+        card: Some(9),
     };
     assert_eq!(Hello::decode(&hello.encode()), Ok(hello.clone()));
     assert!(Hello::decode(&Hello { swarms: vec![[0; 32]; 33], ..hello.clone() }.encode()).is_err());

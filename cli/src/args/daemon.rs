@@ -1,6 +1,6 @@
 //! `p2pnode down`, `status` and `logs`: the node that runs.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::value::count;
@@ -29,6 +29,44 @@ pub(crate) struct Status {
     #[arg(long)]
     #[serde(default)]
     pub(crate) strict: bool,
+}
+
+/// Tell others whether the running node takes work
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[command(after_help = "\
+Examples:
+  p2pnode availability busy
+  p2pnode availability
+
+It serves and answers all the same; `find --available` leaves it out, and others are listed before it. Until it stops.")]
+pub(crate) struct Availability {
+    /// What to tell; without it, what is told now is printed
+    #[arg(value_enum, value_name = "online|busy|offline", hide_possible_values = true)]
+    #[serde(default)]
+    pub(crate) availability: Option<Takes>,
+}
+
+/// Whether a node takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Takes {
+    /// It does.
+    Online,
+    /// It has enough to do.
+    Busy,
+    /// It is there, but takes none.
+    Offline,
+}
+
+impl From<Takes> for p2pnode::Availability {
+    fn from(takes: Takes) -> Self {
+        match takes {
+            Takes::Online => Self::Online,
+            Takes::Busy => Self::Busy,
+            Takes::Offline => Self::Offline,
+        }
+    }
 }
 
 /// Print the log of the node that runs in the background

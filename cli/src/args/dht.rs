@@ -13,7 +13,8 @@ use super::given::Given;
 #[command(after_help = "\
 Examples:
   p2pnode dht put motd \"meeting at ten\"
-  p2pnode dht providers cap:code-review --swarm garden")]
+  p2pnode dht providers cap:code-review --swarm garden
+  p2pnode dht table")]
 pub(crate) struct Dht {
     /// What to do.
     #[command(subcommand)]
@@ -52,4 +53,13 @@ pub(crate) enum Verb {
         #[arg(value_name = "PEER")]
         peer: String,
     },
+    /// List the peers in the routing table, the nearest first
+    Table {
+        /// Keep all columns and do not shorten, however narrow the terminal is
+        #[arg(long)]
+        #[serde(default)]
+        wide: bool,
+    },
+    /// Count what is in the table and the store
+    Stats {},
 }

@@ -11,9 +11,9 @@ use super::Cli;
 
 /// Every verb stands in exactly one group; a test holds this list against clap's.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["up", "down", "status", "logs", "serve", "schedule", "wait"]),
-    ("Swarm", &["swarms", "members", "mute", "unmute"]),
-    ("Look", &["peers", "peer", "find", "ping", "artifact", "card"]),
+    ("Run", &["up", "down", "status", "availability", "logs", "serve", "schedule", "wait"]),
+    ("Swarm", &["swarms", "members", "mute", "unmute", "block", "unblock"]),
+    ("Look", &["peers", "peer", "names", "find", "ping", "artifact", "card"]),
     ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
     ("Observe", &["watch", "conv", "history", "dht"]),
     ("Tooling", &["id", "export", "import", "completions", "version"]),

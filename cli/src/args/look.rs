@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,6 +46,10 @@ pub(crate) struct Listing {
     /// Only peers with this role
     #[arg(long)]
     pub(crate) role: Option<String>,
+
+    /// Only peers of this team
+    #[arg(long)]
+    pub(crate) team: Option<String>,
 
     /// Only peers whose name fits; `*` and `?` are wild
     #[arg(long, value_name = "GLOB")]
@@ -143,25 +147,60 @@ pub(crate) struct Swarms {
     pub(crate) scan: Duration,
 }
 
+/// Show who bears which name, and let a name go
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[command(after_help = "\
+Examples:
+  p2pnode names
+  p2pnode names forget calculator
+
+A name belongs to the first peer that the node has seen with it, for a day after it was seen last, and as long as it was
+known by it up to 30 days. Nothing is sent by that name to anybody else meanwhile; a peer that was known for less than an
+hour and has said goodbye gives it up.")]
+pub(crate) struct Names {
+    /// What to do with a name; none lists all
+    #[command(subcommand)]
+    #[serde(default)]
+    pub(crate) verb: Option<NamesVerb>,
+}
+
+/// What to do with a name.
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum NamesVerb {
+    /// Let whoever comes next bear it
+    Forget {
+        /// The name
+        name: String,
+    },
+}
+
 /// Find nodes through the directory, also those that are no neighbours
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[command(after_help = "\
 Examples:
   p2pnode find --cap code-review --swarm garden
-  p2pnode find \"reviews rust\"
+  p2pnode find \"review rust\" --available
 
-Exit 5 if nobody fits.")]
+Words are looked for in names, roles, capabilities, endpoints and their tags, exactly, as a beginning, inside or misspelt,
+and in descriptions. The best come first. Whoever is listed has answered. Exit 5 if nobody fits.")]
 pub(crate) struct Find {
-    /// Words to look for in names, descriptions and capabilities
+    /// Words to look for, all of them
     #[arg(value_name = "WORDS")]
     #[serde(default)]
     pub(crate) text: Option<String>,
 
-    /// Only nodes with this capability
+    /// Only nodes with this capability (repeatable: with all of them)
     #[arg(long, value_name = "NAME")]
     #[serde(default)]
-    pub(crate) cap: Option<String>,
+    pub(crate) cap: Vec<String>,
+
+    /// Only nodes with an endpoint of that name or tag
+    #[arg(long, value_name = "NAME")]
+    #[serde(default)]
+    pub(crate) skill: Option<String>,
 
     /// Only nodes with this name
     #[arg(long)]
@@ -172,6 +211,16 @@ pub(crate) struct Find {
     #[arg(long)]
     #[serde(default)]
     pub(crate) role: Option<String>,
+
+    /// Only nodes of this team
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) team: Option<String>,
+
+    /// Only nodes that are neither busy nor away
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) available: bool,
 
     /// At most this many
     #[arg(long, value_name = "N", value_parser = count, default_value_t = LIMIT)]

@@ -92,6 +92,14 @@ pub(crate) enum Verb {
     Mute(talk::Mute),
     /// Run programs for a peer again
     Unmute(talk::Mute),
+    /// Have nothing to do with a peer
+    Block(talk::Block),
+    /// Let a blocked peer be again
+    Unblock(talk::Block),
+    /// Show who bears which name, and let a name go
+    Names(look::Names),
+    /// Tell others whether the running node takes work
+    Availability(daemon::Availability),
     /// Call an endpoint of a peer and print its result
     Call(call::Call),
     /// Make a program callable in a swarm
@@ -131,7 +139,8 @@ impl Verb {
     /// Whether nothing but a node that runs can do it.
     pub(crate) fn needs_running(&self) -> bool {
         match self {
-            Self::Status(_) | Self::Mute(_) | Self::Unmute(_) => true,
+            Self::Status(_) | Self::Mute(_) | Self::Unmute(_) | Self::Block(_) | Self::Unblock(_) => true,
+            Self::Names(_) | Self::Availability(_) => true,
             Self::Schedule(args) => args.needs_node(),
             Self::Artifact(args) => args.needs_node(),
             Self::Subscribe(args) => args.mail,
@@ -178,6 +187,10 @@ impl Verb {
             Self::Subscribe(_) => "subscribe",
             Self::Mute(_) => "mute",
             Self::Unmute(_) => "unmute",
+            Self::Block(_) => "block",
+            Self::Unblock(_) => "unblock",
+            Self::Names(_) => "names",
+            Self::Availability(_) => "availability",
             Self::Call(_) => "call",
             Self::Serve(_) => "serve",
             Self::Send(_) => "send",

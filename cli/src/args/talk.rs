@@ -145,6 +145,23 @@ pub(crate) struct Mute {
     pub(crate) peer: Option<String>,
 }
 
+/// Whom to block, or to let be.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[command(after_help = "\
+Examples:
+  p2pnode block nuisance
+  p2pnode unblock 12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo
+
+The running node does not connect with a blocked peer, lists it nowhere, and tells nothing of what it says. What it says to
+the swarm is still kept for others; in an open swarm it can come back with a new key.")]
+pub(crate) struct Block {
+    /// Who: name, id, or the beginning of one; `block` without it lists who is blocked
+    #[arg(value_name = "PEER")]
+    #[serde(default)]
+    pub(crate) peer: Option<String>,
+}
+
 /// Make a program callable in a swarm
 #[derive(Debug, Clone, Args)]
 #[command(

@@ -83,6 +83,10 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) role: Option<String>,
 
+    /// Team of the node inside its swarms; `garden/backend` as a swarm says the same
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+
     /// Listen on this port instead of 9999 or the first free one
     #[arg(long, value_name = "N", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,

@@ -61,7 +61,7 @@ fn forgotten(swarm: &str) -> CliError {
 
 /// The question with all its rules.
 async fn question(ctx: &Ctx, session: &Session, args: &Ask) -> Result<Asked, CliError> {
-    let ask: AskBuilder = session.node().ask(session.swarm(), args.text.as_str());
+    let ask: AskBuilder = session.node().ask(session.place(), args.text.as_str());
     let mut ask = ask.wait_first(wait_first(session, args));
     for (key, value) in &args.context {
         ask = ask.context(key, input::value_in(value)?);

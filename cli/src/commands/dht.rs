@@ -1,9 +1,9 @@
 //! `p2pnode dht`: the distributed hash table by hand.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use p2pnode::{
-    ErrorCode, Identity, PeerId,
+    ErrorCode, Identity, PeerId, TablePeer,
     wire::{ids::SwarmId, key},
 };
 use serde_json::{Value, json};
@@ -17,20 +17,28 @@ use crate::{
     context::Ctx,
     error::CliError,
     input,
-    output::{asked::body, json::bytes, render::count},
+    output::{
+        asked::body,
+        json::bytes,
+        render::count,
+        style::Role,
+        table::{Column, Table},
+    },
     profile,
 };
 
 /// Without `--timeout`.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Does one of the four.
+/// Does one of the six.
 pub(super) async fn run(ctx: &Ctx, args: Dht) -> Result<(), CliError> {
     match args.verb {
         Verb::Put { name, value } => put(ctx, &name, value).await,
         Verb::Get { key, out } => get(ctx, &key, out.as_deref()).await,
         Verb::Providers { key } => providers(ctx, &key).await,
         Verb::Lookup { peer } => lookup(ctx, &peer).await,
+        Verb::Table { wide } => table(ctx, wide).await,
+        Verb::Stats {} => stats(ctx).await,
     }
 }
 
@@ -147,6 +155,82 @@ async fn lookup(ctx: &Ctx, peer: &str) -> Result<(), CliError> {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let data = json!({"id": id.to_string(), "addresses": addresses, "requests": found.requests});
         ctx.answer(data, session.meta(), || format!("{id}  {}", addresses.join(" ")).trim_end().to_owned())
+    })
+    .await
+}
+
+async fn table(ctx: &Ctx, wide: bool) -> Result<(), CliError> {
+    with(ctx, Want::All(None), async |session| {
+        let there = session.node().dht().table().await?;
+        let names: HashMap<PeerId, String> =
+            session.node().peers().into_iter().map(|peer| (peer.id, peer.name)).collect();
+        let data: Value = there.iter().map(|one| entry(one, names.get(&one.peer))).collect();
+        ctx.answer(data, session.meta(), || {
+            let unknown = ctx.out.glyphs.unknown;
+            let mut table = Table::new(&[
+                Column::new("BUCKET").right(),
+                Column::new("NAME").flexible(),
+                Column::new("ID").flexible(),
+                Column::new("ANSWERED"),
+                Column::new("ADDRESS").flexible().optional(1),
+            ]);
+            for one in &there {
+                let name = names.get(&one.peer).filter(|name| !name.is_empty());
+                table.row([
+                    (one.bucket.to_string(), None),
+                    (name.map_or(unknown, String::as_str).to_owned(), Some(Role::Name)),
+                    (one.peer.to_string(), None),
+                    (if one.answered { "yes" } else { "not yet" }.to_owned(), None),
+                    (one.addresses.first().map_or_else(|| unknown.to_owned(), ToString::to_string), None),
+                ]);
+            }
+            let width = (!wide).then_some(ctx.out.width);
+            let rows = table.render(width, ctx.out.style, ctx.out.glyphs.cut);
+            format!("{rows}\n{}", count(there.len(), "peer", "peers"))
+        })
+    })
+    .await
+}
+
+fn entry(one: &TablePeer, name: Option<&String>) -> Value {
+    let addresses: Vec<String> = one.addresses.iter().map(ToString::to_string).collect();
+    json!({
+        "id": one.peer.to_string(), "name": name, "bucket": one.bucket, "answered": one.answered, "addresses": addresses,
+    })
+}
+
+async fn stats(ctx: &Ctx) -> Result<(), CliError> {
+    with(ctx, Want::All(None), async |session| {
+        let stats = session.node().dht().stats().await?;
+        let mode = if stats.server { "server" } else { "client" };
+        let data = json!({
+            "mode": mode,
+            "table": {"peers": stats.peers, "heard_of": stats.heard_of, "buckets": stats.buckets},
+            "store": {"values": stats.values, "keys": stats.keys},
+            "own": stats.own,
+            "queries": stats.queries,
+        });
+        ctx.answer(data, session.meta(), || {
+            let row = |label: &str, text: String| {
+                format!("{} {text}", ctx.out.style.paint(Role::Dim, &format!("{label:<9}")))
+            };
+            let (peers, buckets) = (count(stats.peers, "peer", "peers"), count(stats.buckets, "bucket", "buckets"));
+            [
+                row("mode", format!("{mode}: {}", if stats.server { "it answers others" } else { "it only asks" })),
+                row("table", format!("{peers} in {buckets}, {} only heard of", stats.heard_of)),
+                row(
+                    "store",
+                    format!(
+                        "{}, providers of {}",
+                        count(stats.values, "value", "values"),
+                        count(stats.keys, "key", "keys")
+                    ),
+                ),
+                row("own", format!("{} announced", count(stats.own, "key or value", "keys and values"))),
+                row("lookups", format!("{} under way", stats.queries)),
+            ]
+            .join("\n")
+        })
     })
     .await
 }

@@ -18,6 +18,7 @@ mod kept;
 mod logs;
 mod members;
 mod mute;
+mod names;
 mod outbox;
 mod peer;
 mod peers;
@@ -93,6 +94,10 @@ pub(crate) async fn local(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Schedule(args) => Box::pin(schedule::run(ctx, args)).await.map(|()| 0),
         Verb::Mute(args) => mute::mute(ctx, &args).await.map(|()| 0),
         Verb::Unmute(args) => mute::unmute(ctx, &args).await.map(|()| 0),
+        Verb::Block(args) => mute::block(ctx, &args).await.map(|()| 0),
+        Verb::Unblock(args) => mute::unblock(ctx, &args).await.map(|()| 0),
+        Verb::Names(args) => names::run(ctx, &args).await.map(|()| 0),
+        Verb::Availability(args) => status::availability(ctx, &args).await.map(|()| 0),
         Verb::Subscribe(args) => Box::pin(watch::subscribe(ctx, &args)).await,
         Verb::Serve(args) => Box::pin(serve::run(ctx, *args)).await,
         Verb::Watch(args) => Box::pin(watch::watch(ctx, &args)).await,

@@ -1,6 +1,6 @@
 //! `p2pnode peer`: everything that is known of one peer.
 
-use p2pnode::{EndpointInfo, Peer, TargetError, parameters};
+use p2pnode::{Availability, EndpointInfo, Peer, TargetError, parameters};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,7 +30,6 @@ fn facts(peer: &Peer) -> Value {
     let mut facts = peer_json(peer);
     let address = |a: &p2pnode::KnownAddress| json!({"addr": a.addr.to_string(), "source": a.source});
     facts["addresses"] = peer.addresses.iter().map(address).collect();
-    facts["team"] = json!(peer.team);
     facts["endpoints"] = peer.endpoints.iter().map(endpoint).collect();
     facts
 }
@@ -63,6 +62,10 @@ fn page(ctx: &Ctx, peer: &Peer) -> String {
     add("path", peer.path.iter().map(|p| format!("{}   {}", path(p), p.addr)).collect());
     add("round trip", peer.rtt.map(duration).into_iter().collect());
     add("swarms", vec![peer.swarms.join("  ")]);
+    let load = peer.load.map(|load| format!("load {load} %"));
+    let availability =
+        Some(peer.availability).filter(|own| *own != Availability::Online).map(|own| own.as_str().to_owned());
+    add("takes work", vec![[availability, load].into_iter().flatten().collect::<Vec<_>>().join(", ")]);
     add("team", peer.team.clone().into_iter().collect());
     add("role", vec![peer.role.clone()]);
     add("about", vec![peer.description.clone()]);

@@ -37,6 +37,7 @@ pub(super) async fn run(ctx: &Ctx, args: Serve) -> Result<u8, CliError> {
         cap: own.into_iter().chain(args.cap).collect(),
         name: args.name,
         role: None,
+        team: None,
         port: args.port,
         listen: Vec::new(),
         allow: args.allow,

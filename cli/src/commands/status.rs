@@ -6,7 +6,10 @@ use p2pnode::PeerState;
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Verb, daemon::Status},
+    args::{
+        Verb,
+        daemon::{Availability, Status},
+    },
     context::Ctx,
     control::{Daemon, not_running},
     error::{CliError, exit},
@@ -53,6 +56,21 @@ pub(super) async fn run(ctx: &Ctx, args: &Status) -> Result<u8, CliError> {
     ]);
     ctx.answer(screen.json(daemon), meta, || screen.text(ctx, daemon))?;
     Ok(if args.strict && !screen.problems.is_empty() { exit::CHECK } else { 0 })
+}
+
+/// Tells others whether the node takes work, or prints what it tells.
+pub(super) async fn availability(ctx: &Ctx, args: &Availability) -> Result<(), CliError> {
+    let Some(daemon) = ctx.daemon.as_deref() else {
+        return Err(not_running(&Verb::Availability(args.clone())));
+    };
+    let card = daemon.node().card();
+    let told = || card.as_ref().map(p2pnode::Availability::of).unwrap_or_default();
+    let availability = args.availability.map_or_else(told, Into::into);
+    if args.availability.is_some() {
+        daemon.node().set_availability(availability).await;
+    }
+    let text = availability.as_str();
+    ctx.answer(json!({"availability": text}), super::mute::meta(ctx), || text.to_owned())
 }
 
 impl Screen {

@@ -30,7 +30,7 @@ pub(super) async fn broadcast(ctx: &Ctx, mut args: Broadcast) -> Result<u8, CliE
     // Over the control socket the swarm is an option of all verbs.
     let swarm = Some(args.broadcast_swarm.as_str()).filter(|swarm| !swarm.is_empty());
     connect::with(ctx, Want::One(swarm), None, async |session| {
-        let said = session.node().broadcast(endpoint, arguments).to(session.swarm());
+        let said = session.node().broadcast(endpoint, arguments).to(session.place());
         let talk = ctx.guard(None, async { Ok(said.await?) }).await?;
         let outcome = stay(ctx, session, &args, talk).await;
         match outcome {
@@ -122,7 +122,7 @@ pub(super) async fn emit(ctx: &Ctx, mut args: Emit) -> Result<(), CliError> {
     }
     let conversation = ctx.guard(None, super::kept::given(ctx, args.conversation.as_deref())).await?;
     connect::with(ctx, Want::One(None), None, async |session| {
-        let mut emit = session.node().emit(&args.subject, &data).to(session.swarm());
+        let mut emit = session.node().emit(&args.subject, &data).to(session.place());
         if let Some(id) = conversation {
             emit = emit.conversation(id);
         }

@@ -97,6 +97,7 @@ async fn serve(ctx: &Ctx, args: &Up, ready: &mut bool) -> Result<u8, CliError> {
 /// What the options ask for, checked before anything is touched.
 struct Wanted {
     swarms: Vec<String>,
+    team: Option<String>,
     capabilities: Vec<Capability>,
     listen: Vec<Multiaddr>,
     bootstrap: Vec<p2pnode::BootstrapAddr>,
@@ -112,6 +113,21 @@ struct Wanted {
     local: bool,
 }
 
+/// A card names one team.
+fn one_team<'a>(given: Option<&'a str>, named: impl Iterator<Item = &'a str>) -> Result<Option<String>, CliError> {
+    let mut teams: Vec<&str> = given.into_iter().chain(named).collect();
+    teams.sort_unstable();
+    teams.dedup();
+    match teams.as_slice() {
+        [] => Ok(None),
+        [team] => Ok(Some((*team).to_owned())),
+        several => {
+            Err(CliError::usage(format!("a node is in one team: leave all but one of {} out", several.join(", ")))
+                .try_this("p2pnode up garden --team backend"))
+        }
+    }
+}
+
 impl Wanted {
     fn read(ctx: &Ctx, args: &Up) -> Result<Self, CliError> {
         let given = args
@@ -119,7 +135,9 @@ impl Wanted {
             .iter()
             .map(String::as_str)
             .chain(args.swarms.is_empty().then_some(ctx.global.swarm.as_deref()).flatten());
-        let mut swarms = given.map(connect::swarm_name).collect::<Result<Vec<_>, _>>()?;
+        let places = given.map(connect::place).collect::<Result<Vec<_>, _>>()?;
+        let team = one_team(args.team.as_deref(), places.iter().filter_map(|(_, team)| team.as_deref()))?;
+        let mut swarms: Vec<String> = places.into_iter().map(|(swarm, _)| swarm).collect();
         if swarms.is_empty() {
             return Err(CliError::usage("which swarm? Any name will do; who uses the same one is in it")
                 .try_also("p2pnode up garden --demo", "a node to play with"));
@@ -139,6 +157,7 @@ impl Wanted {
         Standing::check(&hooks)?;
         Ok(Self {
             swarms,
+            team,
             capabilities: args.cap.iter().map(|text| capability(text)).collect::<Result<_, _>>()?,
             listen: args.listen.iter().map(|text| multiaddr(text)).collect::<Result<_, _>>()?,
             bootstrap: connect::bootstrap(ctx)?,
@@ -181,6 +200,9 @@ impl Wanted {
         };
         if let Some(role) = &args.role {
             builder = builder.role(role);
+        }
+        if let Some(team) = &self.team {
+            builder = builder.team(team);
         }
         builder = self.swarms.iter().fold(builder, |builder, swarm| builder.swarm(swarm));
         builder = self.capabilities.iter().cloned().fold(builder, |builder, capability| builder.capability(capability));

@@ -105,19 +105,23 @@ impl About {
         match verb {
             Verb::Call(call) if vague(&call.target) => swarm.is_none() || self.swarms.len() == 1,
             Verb::Ping(ping) if vague(&ping.target) => swarm.is_none() || self.swarms.len() == 1,
+            Verb::Dht(Dht { verb: DhtVerb::Table { .. } | DhtVerb::Stats {} }) => true,
             Verb::Emit(_) | Verb::Broadcast(_) | Verb::Dht(_) => !self.alone,
             _ => true,
         }
     }
 
+    /// Of its own endpoints it knows no tags here, and of itself no descriptions.
     fn may_be_found(&self, find: &Find) -> bool {
         let is = |wanted: &Option<String>, own: &str| wanted.as_ref().is_none_or(|wanted| wanted == own);
-        let text = find.text.as_ref().is_none_or(|text| {
-            let text = text.to_lowercase();
-            let own = [&self.name, &self.role].into_iter().chain(&self.capabilities).chain(&self.endpoints);
-            own.into_iter().any(|own| own.to_lowercase().contains(&text))
-        });
-        let able = find.cap.as_ref().is_none_or(|cap| self.capabilities.contains(cap));
+        let own = || [&self.name, &self.role].into_iter().chain(&self.capabilities).chain(&self.endpoints);
+        let said = |word: &str| {
+            let word = word.to_lowercase();
+            own().any(|own| own.to_lowercase().contains(&word))
+                || !p2pnode::near(&word, own().map(String::as_str)).is_empty()
+        };
+        let text = find.text.as_ref().is_none_or(|text| text.split_whitespace().any(said));
+        let able = find.cap.iter().all(|cap| self.capabilities.contains(cap));
         is(&find.name, &self.name) && is(&find.role, &self.role) && able && text
     }
 }

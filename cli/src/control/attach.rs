@@ -161,7 +161,11 @@ pub(crate) fn not_running(verb: &Verb) -> CliError {
         Verb::Schedule(_) => "no node runs here: schedules belong to one that stays",
         Verb::Subscribe(args) if args.mail => "no node runs here: only one that stays has an inbox",
         Verb::Artifact(_) => "no node runs here that could serve it",
-        Verb::Mute(_) | Verb::Unmute(_) => "no node runs here that could remember it",
+        Verb::Mute(_) | Verb::Unmute(_) | Verb::Block(_) | Verb::Unblock(_) => {
+            "no node runs here that could remember it"
+        }
+        Verb::Names(_) => "no node runs here that could know names",
+        Verb::Availability(_) => "no node runs here that others could ask for work",
         verb if verb.needs_running() => "work that must outlive the command needs a running node",
         _ => "no node runs here that the command could use",
     };

@@ -140,6 +140,8 @@ impl Daemon {
         let listen = self.node.listen_addrs().into_iter();
         Some(Peer {
             id: self.node.peer_id(),
+            availability: p2pnode::Availability::of(&card),
+            load: card.load,
             name: card.name,
             state: PeerState::Online,
             rtt: None,

@@ -1,6 +1,6 @@
 //! Peers as JSON and as tables.
 
-use p2pnode::{Found, Path, Peer, PeerRef, PeerState, Via};
+use p2pnode::{Availability, Found, Path, Peer, PeerRef, PeerState, Via};
 use serde_json::{Value, json};
 
 use super::{
@@ -46,6 +46,9 @@ pub(crate) fn peer_json(peer: &Peer) -> Value {
         "capabilities": peer.capabilities.iter().map(capability).collect::<Vec<_>>(),
         "endpoints": peer.endpoints.iter().map(|endpoint| &endpoint.name).collect::<Vec<_>>(),
         "role": peer.role,
+        "team": peer.team,
+        "availability": peer.availability.as_str(),
+        "load": peer.load,
         "description": peer.description,
         "agent": peer.agent,
         "ephemeral": peer.ephemeral,
@@ -57,6 +60,7 @@ pub(crate) fn peer_json(peer: &Peer) -> Value {
 pub(crate) fn found_json(found: &Found) -> Value {
     let mut peer = peer_json(&found.peer);
     peer["via"] = json!(via(found.via));
+    peer["score"] = json!(found.score);
     peer
 }
 
@@ -93,9 +97,19 @@ pub(crate) fn found_table(found: &[Found], glyphs: Glyphs) -> Table {
     table
 }
 
+/// Of a node that is there, whether it takes work.
+fn state(peer: &Peer) -> &'static str {
+    match (peer.state, peer.availability) {
+        (PeerState::Online, Availability::Busy) => "busy",
+        (PeerState::Online, Availability::Offline) => "away",
+        (state, _) => state.as_str(),
+    }
+}
+
 fn cells(peer: &Peer, glyphs: Glyphs) -> [(String, Option<Role>); 7] {
     let unknown = || glyphs.unknown.to_owned();
     let (glyph, role) = match peer.state {
+        PeerState::Online if peer.availability != Availability::Online => (glyphs.online, Role::Warn),
         PeerState::Online => (glyphs.online, Role::Ok),
         PeerState::Suspect => (glyphs.suspect, Role::Warn),
         PeerState::Offline => (glyphs.offline, Role::Dim),
@@ -103,7 +117,7 @@ fn cells(peer: &Peer, glyphs: Glyphs) -> [(String, Option<Role>); 7] {
     let capabilities: Vec<&str> = peer.capabilities.iter().map(|capability| capability.name.as_str()).collect();
     [
         (name(&peer.to_ref(), glyphs), Some(Role::Name)),
-        (format!("{glyph} {}", peer.state.as_str()), Some(role)),
+        (format!("{glyph} {}", state(peer)), Some(role)),
         (peer.rtt.map_or_else(unknown, duration), None),
         (peer.path.as_ref().map_or_else(unknown, path), None),
         (peer.swarms.join(" "), None),

@@ -289,6 +289,11 @@ impl Answerer {
         self.handler.is_some()
     }
 
+    /// Percent of the questions that are taken at once.
+    pub(crate) fn load(&self) -> u8 {
+        crate::endpoint::share(self.limit.saturating_sub(self.slots.available_permits()), self.limit)
+    }
+
     /// Takes a question; an error is what the asker is told instead of an acknowledgement.
     pub(crate) fn take(&self, node: &Node, inbox: Inbox) -> Result<(), RpcError> {
         let handler = self

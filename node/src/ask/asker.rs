@@ -202,15 +202,22 @@ impl AskBuilder {
     }
 
     async fn start(self) -> Result<Asked, AskError> {
-        let swarm = self.node.swarm_id(&self.to).ok_or_else(|| AskError::UnknownSwarm(self.to.clone()))?;
+        let (swarm, team) = self.node.place(&self.to).ok_or_else(|| AskError::UnknownSwarm(self.to.clone()))?;
         let conversation = ConversationId::new();
         let (words, inbox) = mpsc::channel(WORD_QUEUE);
         let registered = self.node.asks().register(conversation, words)?;
         let (events, stream) = mpsc::channel(EVENT_QUEUE);
         let (done, outcome) = oneshot::channel();
         let for_all = self.only.is_none();
-        let put =
-            Put { node: self.node, swarm, conversation, question: self.question, rules: self.rules, only: self.only };
+        let put = Put {
+            node: self.node,
+            swarm,
+            team,
+            conversation,
+            question: self.question,
+            rules: self.rules,
+            only: self.only,
+        };
         let mut driver = Driver::new(put, inbox, events, registered);
         driver.check_size()?;
         if for_all && !self.private {

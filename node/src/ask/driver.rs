@@ -12,7 +12,7 @@ use libp2p::PeerId;
 use p2pnode_behaviours::{key_of, upkeep::Hold};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{ConversationId, EventId, MailId, SwarmId},
+    ids::{ConversationId, EventId, MailId, SwarmId, Team},
     mail::Mail,
     talk,
 };
@@ -64,6 +64,8 @@ enum Road {
 pub(super) struct Put {
     pub(super) node: Node,
     pub(super) swarm: SwarmId,
+    /// Of the swarm, only this team.
+    pub(super) team: Option<Team>,
     pub(super) conversation: ConversationId,
     pub(super) question: Question,
     pub(super) rules: Rules,
@@ -74,6 +76,7 @@ pub(super) struct Put {
 pub(super) struct Driver {
     node: Node,
     swarm: SwarmId,
+    team: Option<Team>,
     conversation: ConversationId,
     question: Question,
     state: State,
@@ -97,11 +100,12 @@ impl Driver {
         events: mpsc::Sender<AskEvent>,
         registered: Registered,
     ) -> Self {
-        let Put { node, swarm, conversation, question, rules, only } = put;
+        let Put { node, swarm, team, conversation, question, rules, only } = put;
         let now = Instant::now();
         Self {
             node,
             swarm,
+            team,
             conversation,
             question,
             state: State::new(rules, now),
@@ -178,6 +182,7 @@ impl Driver {
         message.reply_addrs = self.node.reply_addrs();
         message.want = Some(WANT);
         let draft = Draft {
+            team: self.team.clone(),
             swarm: self.swarm,
             conversation: self.conversation,
             kind: talk::kind::MESSAGE,
@@ -198,7 +203,7 @@ impl Driver {
     fn ask_new_members(&mut self) {
         let members = match &self.only {
             Some(only) => only.clone(),
-            None => self.node.reachable(&self.swarm),
+            None => self.node.reachable(&self.swarm, self.team.as_ref()),
         };
         for peer in members {
             if !self.state.ask(peer) {
@@ -342,6 +347,7 @@ impl Driver {
             }
             Road::Swarm { id, straight, .. } => {
                 let draft = Draft {
+                    team: None,
                     swarm: self.swarm,
                     conversation: self.conversation,
                     kind: talk::kind::LEAVE,

@@ -13,7 +13,7 @@ pub use args::{ArgsError, Arguments};
 pub use context::Context;
 pub use handler::{DynHandler, Endpoint, Erased, Handler, HandlerError};
 pub use into_args::{IntoArgs, Kwargs};
-pub(crate) use registry::Endpoints;
 pub use registry::{EndpointError, Registration};
+pub(crate) use registry::{Endpoints, share};
 pub(crate) use runner::{Access, Admission, Refused, Runner};
 pub use schema::{Parameter, parameters};

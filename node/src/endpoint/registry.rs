@@ -162,10 +162,22 @@ impl Endpoints {
         self.read().values().filter(|e| e.published).map(|e| e.info.clone()).collect()
     }
 
+    /// How busy the busiest of those that the card lists is, percent of the calls it takes at once.
+    pub(crate) fn load(&self) -> u8 {
+        let busy =
+            |e: &Arc<Registered>| share(e.concurrency.saturating_sub(e.slots.available_permits()), e.concurrency);
+        self.read().values().filter(|e| e.published).map(busy).max().unwrap_or_default()
+    }
+
     /// Rises with every change.
     pub(crate) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Relaxed)
     }
+}
+
+/// Percent.
+pub(crate) fn share(part: usize, whole: usize) -> u8 {
+    u8::try_from(part.saturating_mul(100) / whole.max(1)).unwrap_or(100).min(100)
 }
 
 fn alias(name: &str) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use p2pnode_behaviours::Clock;
 use p2pnode_wire::{
-    card::{Capability, Card, EndpointInfo, LIFE_MS, NAME_MAX},
+    card::{Availability, Capability, Card, EndpointInfo, LIFE_MS, NAME_MAX},
     ids::{PeerKey, Team},
     limits::CARD_MAX,
     sign::Signed,
@@ -10,7 +10,7 @@ use p2pnode_wire::{
 
 use crate::identity::Identity;
 
-/// The part of the card that does not change while the node runs.
+/// What the card says beside endpoints and addresses.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) key: PeerKey,
@@ -21,6 +21,9 @@ pub(crate) struct About {
     pub(crate) team: Option<Team>,
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) agent: String,
+    /// These two change while it runs.
+    pub(crate) availability: Availability,
+    pub(crate) load: u8,
 }
 
 /// A card over its limit would be refused by everybody: schemas go first, a caller can ask the node for them
@@ -92,7 +95,8 @@ impl About {
             version: env!("CARGO_PKG_VERSION").into(),
             capabilities: self.capabilities.clone(),
             endpoints,
-            availability: "online".into(),
+            availability: self.availability.as_str().into(),
+            load: Some(self.load),
             addresses,
             agent: self.agent.clone(),
             ..Card::new(self.key)

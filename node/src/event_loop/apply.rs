@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use libp2p::{
     Multiaddr, PeerId,
     multiaddr::Protocol,
-    swarm::{ConnectionId, dial_opts::DialOpts},
+    swarm::{ConnectionId, DialError, dial_opts::DialOpts},
 };
 use p2pnode_behaviours::upkeep::Source;
 use tokio::sync::oneshot;
@@ -16,6 +16,8 @@ use crate::{command::Command, dht::DhtError, node::lock};
 /// A dial of an address the user gave, and who waits for it.
 pub(super) struct Connecting {
     pub(super) connection: ConnectionId,
+    /// The peer is being dialled already, maybe at another address; the one that was given has its turn after that.
+    pub(super) behind: Option<(PeerId, Multiaddr)>,
     pub(super) done: oneshot::Sender<Result<PeerId, String>>,
 }
 
@@ -28,7 +30,12 @@ impl EventLoop {
         };
         match command {
             Command::Connect { addr, done } => self.connect(addr, done),
-            Command::Dial { peer } => self.dial(peer, "wanted"),
+            Command::Availability { availability } => {
+                self.setup.about.availability = availability;
+                self.sign_card();
+            }
+            Command::Block { peer, block } => self.block(&peer, block),
+            Command::Greet { peer, done } => self.greet(peer, done),
             Command::Deliver { peer, sealed, done } => self.behaviour().mail.deliver(peer, sealed, done),
             Command::Acknowledge { ticket, verdict } => match verdict {
                 Ok(ack) => self.behaviour().mail.acknowledge(ticket, ack),
@@ -47,7 +54,7 @@ impl EventLoop {
             }
             Command::PutValue { sealed, done } => self.put_value(sealed, done),
             Command::GetValue { key, done } => self.get_value(key, done),
-            Command::Providers { key, done } => self.providers(&key, done),
+            Command::Providers { key, enough, done } => self.providers(&key, enough, done),
             Command::Lookup { peer, done } => self.lookup(peer, done),
             Command::Sync { peer, request, done } => {
                 // Without the behaviour `done` is dropped, which says so.
@@ -61,7 +68,8 @@ impl EventLoop {
                 }
             }
             Command::Table { done } => {
-                let _ = done.send(self.behaviour().discovery.routing_table());
+                let discovery = &mut self.behaviour().discovery;
+                let _ = done.send((discovery.routing_table(), discovery.dht_stats()));
             }
             Command::Shutdown { done } => self.say_goodbye(done),
         }
@@ -71,7 +79,8 @@ impl EventLoop {
         self.setup.swarm.behaviour_mut()
     }
 
-    fn connect(&mut self, mut addr: Multiaddr, done: oneshot::Sender<Result<PeerId, String>>) {
+    pub(super) fn connect(&mut self, mut addr: Multiaddr, done: oneshot::Sender<Result<PeerId, String>>) {
+        let given = addr.clone();
         let peer = match addr.iter().last() {
             Some(Protocol::P2p(peer)) => {
                 addr.pop();
@@ -92,9 +101,12 @@ impl EventLoop {
             let _ = done.send(Ok(peer));
             return;
         }
-        match self.setup.swarm.dial(opts) {
-            Ok(()) => self.connecting.push(Connecting { connection, done }),
-            Err(error) => {
+        match (self.setup.swarm.dial(opts), peer) {
+            (Ok(()), _) => self.connecting.push(Connecting { connection, behind: None, done }),
+            (Err(DialError::DialPeerConditionFalse(_)), Some(peer)) => {
+                self.connecting.push(Connecting { connection, behind: Some((peer, given)), done });
+            }
+            (Err(error), _) => {
                 let _ = done.send(Err(super::forward::dial_error(&error)));
             }
         }
@@ -112,10 +124,25 @@ impl EventLoop {
     }
 
     /// A dial of `peer` ended without a connection.
-    pub(super) fn missed(&mut self, peer: PeerId) {
+    pub(super) fn missed(&mut self, peer: PeerId, reason: String) {
         let now = Instant::now();
         lock(&self.setup.shared.progress).done(&peer, false, now);
+        self.greetings.ended(&peer, &Err(reason));
         let change = lock(&self.setup.shared.peers).dial_failed(&peer, now);
+        self.announce(change);
+        self.setup.shared.touch();
+    }
+
+    fn block(&mut self, peer: &PeerId, block: bool) {
+        if !block {
+            self.behaviour().upkeep.unblock(*peer);
+            return;
+        }
+        self.behaviour().upkeep.block(*peer);
+        self.behaviour().upkeep.forget(peer);
+        self.behaviour().discovery.forget(*peer, Instant::now());
+        self.lost(peer);
+        let change = lock(&self.setup.shared.peers).forget(peer);
         self.announce(change);
         self.setup.shared.touch();
     }

@@ -20,7 +20,7 @@ use p2pnode_wire::{
     protocol::KAD,
 };
 
-use super::{EventLoop, tick::COMMAND_DIALS};
+use super::{EventLoop, apply::Connecting, tick::COMMAND_DIALS};
 use crate::{
     ask::Inbox,
     builder::Allow,
@@ -29,6 +29,7 @@ use crate::{
     mail::{Arrival, Note},
     node::{Node, lock},
     peers::Change,
+    pins::Sight,
     swarm::BehaviourEvent,
 };
 
@@ -65,12 +66,16 @@ impl EventLoop {
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.connected_for(connection_id, Ok(peer_id));
+                self.behind(&peer_id);
             }
             SwarmEvent::OutgoingConnectionError { peer_id, connection_id, error } => {
                 // Not let in because there are connections enough with whoever is at that address: reached all the same.
                 let there = peer_id
                     .filter(|peer| matches!(error, DialError::Denied { .. }) && self.setup.swarm.is_connected(peer));
                 self.connected_for(connection_id, there.ok_or(&error));
+                if let Some(peer) = peer_id {
+                    self.behind(&peer);
+                }
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
             _ => {}
@@ -81,6 +86,17 @@ impl EventLoop {
         let Some(at) = self.connecting.iter().position(|c| c.connection == connection) else { return };
         let waiting = self.connecting.swap_remove(at);
         let _ = waiting.done.send(outcome.map_err(dial_error));
+    }
+
+    /// A dial of `peer` has ended: those who waited for that are told, or have their turn.
+    fn behind(&mut self, peer: &PeerId) {
+        let waits = |c: &mut Connecting| c.behind.as_ref().is_some_and(|(awaited, _)| awaited == peer);
+        let waiting: Vec<_> = self.connecting.extract_if(.., waits).collect();
+        for Connecting { behind, done, .. } in waiting {
+            if let Some((_, addr)) = behind {
+                self.connect(addr, done);
+            }
+        }
     }
 
     fn listening(&mut self, address: Multiaddr) {
@@ -114,6 +130,7 @@ impl EventLoop {
                 self.announce(change);
                 if last {
                     lock(&self.setup.shared.progress).done(&peer, false, now);
+                    self.greetings.ended(&peer, &Err("the connection has ended".into()));
                 }
             }
             upkeep::Event::Rtt { peer, rtt, .. } => lock(&self.setup.shared.peers).rtt(&peer, rtt, now),
@@ -126,7 +143,7 @@ impl EventLoop {
             }
             upkeep::Event::DialFailed { peer: Some(peer), reason, .. } => {
                 tracing::debug!(%peer, reason, "not reached");
-                self.missed(peer);
+                self.missed(peer, reason);
             }
             _ => {}
         }
@@ -153,6 +170,9 @@ impl EventLoop {
                 self.saw_swarms(peer, &names, now);
                 let card = card.map(|member| (member.card, member.signed));
                 self.learn_card(peer, card.as_ref().map(|(card, _)| card));
+                if let Some((card, _)) = card.as_ref().filter(|_| !ephemeral) {
+                    self.named_so(peer, &card.name, &shared);
+                }
                 let change = lock(&self.setup.shared.peers).greeted(peer, &shared, card, &agent, ephemeral, now);
                 if !shared.is_empty() {
                     // In a large swarm what nobody uses closes after the idle time.
@@ -168,15 +188,36 @@ impl EventLoop {
                 self.introduce(known, peer);
                 if answered || shared.is_empty() {
                     lock(&self.setup.shared.progress).done(&peer, answered, now);
+                    let ours = answered && !shared.is_empty();
+                    let outcome = if ours { Ok(()) } else { Err("it is in no swarm of this node".into()) };
+                    self.greetings.ended(&peer, &outcome);
                 }
             }
             hello::Event::Silent { peer, reason } => {
                 tracing::debug!(%peer, reason, "no greeting");
                 lock(&self.setup.shared.progress).done(&peer, false, now);
+                self.greetings.ended(&peer, &Err(reason));
                 self.behaviour().discovery.forget(peer, now);
             }
         }
         self.setup.shared.touch();
+    }
+
+    /// `peer` is known by that name now, unless somebody else is.
+    fn named_so(&self, peer: PeerId, name: &str, swarms: &[SwarmId]) {
+        let now = self.setup.about.clock.now_ms();
+        for swarm in swarms {
+            let sight = lock(&self.setup.shared.pins).see(*swarm, name, &peer, now);
+            if let Sight::Rival(bearer) = sight {
+                let swarm = self.setup.swarms.iter().find(|(id, _)| id == swarm).map(|(_, name)| name.as_str());
+                let text = format!(
+                    "{peer} calls itself \"{name}\" in {}, which is the name of {bearer}: give the id, or \
+                     `p2pnode names forget {name}` if it has a new key",
+                    swarm.unwrap_or("a swarm")
+                );
+                self.emit(NodeEvent::Warning(text));
+            }
+        }
     }
 
     fn saw_swarms(&mut self, peer: PeerId, names: &[SwarmName], now: Instant) {
@@ -225,6 +266,9 @@ impl EventLoop {
 
     /// Whether to verify that there is such a member.
     fn is_of_use(&mut self, peer: &PeerId) -> bool {
+        if self.behaviour().upkeep.is_blocked(peer) {
+            return false;
+        }
         if self.is_stranger(peer) && !self.has_enough() {
             return true;
         }
@@ -377,8 +421,10 @@ impl EventLoop {
             Change::Left(reference) => Some(NodeEvent::PeerLeft(reference.clone())),
         };
         drop(peers);
-        if let Change::Offline(id) = &change {
-            self.lost(id);
+        match &change {
+            Change::Offline(id) => self.lost(id),
+            Change::Left(reference) => lock(&self.setup.shared.pins).left(&reference.id),
+            _ => {}
         }
         if let Some(event) = event {
             self.emit(event);

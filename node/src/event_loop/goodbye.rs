@@ -16,7 +16,7 @@ impl EventLoop {
         }
         for (swarm, _) in self.setup.swarms.clone() {
             let (conversation, body) = (ConversationId::new(), Bytes::new());
-            let draft = Draft { swarm, conversation, kind: kind::LEAVE, parent: None, trace: None, body };
+            let draft = Draft { swarm, team: None, conversation, kind: kind::LEAVE, parent: None, trace: None, body };
             if let Err(error) = self.publish(draft, Duration::ZERO) {
                 tracing::debug!(%error, "nobody heard the goodbye");
             }

@@ -4,6 +4,7 @@ mod about;
 mod apply;
 mod forward;
 mod goodbye;
+mod greetings;
 mod queries;
 mod talk;
 mod tick;
@@ -42,6 +43,7 @@ use crate::{
     talk::{Feeds, Heard, Keeper, Order},
 };
 pub(crate) use about::About;
+use greetings::Greetings;
 use queries::Queries;
 
 /// How often retries, rechecks and expiries are looked at.
@@ -95,6 +97,7 @@ pub(crate) struct EventLoop {
     setup: Setup,
     announcement: Option<Announcement>,
     queries: Queries,
+    greetings: Greetings,
     /// Answers to commands that wait for a dial.
     connecting: Vec<apply::Connecting>,
     /// Bootstrap addresses: what the user wrote for each, and whether it has failed.
@@ -103,6 +106,7 @@ pub(crate) struct EventLoop {
     timer: Interval,
     next_scan: Instant,
     next_card: Instant,
+    next_load: Instant,
     next_members: Instant,
     members_pause: Duration,
     generation: u64,
@@ -141,12 +145,14 @@ impl EventLoop {
             setup,
             announcement: None,
             queries: Queries::default(),
+            greetings: Greetings::default(),
             connecting: Vec::new(),
             seeds: HashMap::new(),
             resolved,
             timer,
             next_scan: now,
             next_card: now,
+            next_load: now + tick::LOAD_EVERY,
             next_members: now,
             members_pause: tick::MEMBERS_SOON,
             generation: 0,
@@ -179,8 +185,10 @@ impl EventLoop {
             }
         }
         drop(self.announcement.take());
-        // Nobody applies commands any more: whoever is about to give one must not wait for it, lest we wait for them.
+        // Nobody applies commands any more: whoever has given one, or is about to, must not wait for it, lest we wait for
+        // them.
         self.setup.commands.close();
+        while self.setup.commands.try_recv().is_ok() {}
         if let (Some(keeper), Some(gossip)) = (self.keeper.take(), self.setup.swarm.behaviour().gossip.as_ref()) {
             keeper.finish(gossip).await;
         }
@@ -189,7 +197,8 @@ impl EventLoop {
         }
         self.setup.timetable.close().await;
         if let Some(history) = self.history.take() {
-            history.close(self.feeds.ends()).await;
+            let table = self.behaviour().discovery.routing_table();
+            history.close(self.feeds.ends(), table).await;
         }
         let (_, waiting) = self.goodbye.take().unwrap_or((Instant::now(), Vec::new()));
         let (shared, profile) = (self.setup.shared.clone(), self.setup.profile.take());

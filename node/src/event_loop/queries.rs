@@ -86,9 +86,9 @@ impl EventLoop {
         self.queries.insert(token, Waiting::Get(key, Some(done)));
     }
 
-    pub(super) fn providers(&mut self, key: &str, done: Done<ProvidersFound>) {
+    pub(super) fn providers(&mut self, key: &str, enough: usize, done: Done<ProvidersFound>) {
         let Some(done) = self.may_query(done) else { return };
-        let token = self.behaviour().discovery.providers(key);
+        let token = self.behaviour().discovery.providers(key, enough);
         self.queries.insert(token, Waiting::Providers(ProvidersFound::default(), done));
     }
 
@@ -102,7 +102,7 @@ impl EventLoop {
         if self.queries.full() {
             return;
         }
-        let token = self.behaviour().discovery.providers(key);
+        let token = self.behaviour().discovery.providers(key, MEMBERS_FOUND);
         self.queries.insert(token, Waiting::Members(Vec::new()));
     }
 
@@ -138,7 +138,7 @@ impl EventLoop {
         }
         // The search itself dials: each holder of the key tells as much as the others.
         if let Some((Waiting::Members(found), _)) = self.queries.0.get(&token)
-            && (found.len() >= MEMBERS_FOUND || self.strangers(found).len() >= self.members_wanted())
+            && self.strangers(found).len() >= self.members_wanted()
         {
             self.behaviour().discovery.finish(token);
         }

@@ -206,6 +206,9 @@ impl EventLoop {
     /// Each event once, in the order of its feed.
     fn heard(&mut self, heard: &Heard) {
         let event = &heard.event;
+        if self.setup.swarm.behaviour().upkeep.is_blocked(&heard.author) {
+            return;
+        }
         if event.kind == kind::LEAVE && event.parent.is_none() && !heard.own {
             self.gone(&heard.author);
         }
@@ -241,6 +244,9 @@ impl EventLoop {
 
     /// A message for all who serve its endpoint.
     fn called_upon(&mut self, heard: &Heard) {
+        if heard.event.team.is_some() && heard.event.team != self.setup.about.team {
+            return;
+        }
         let Some(node) = self.setup.node.upgrade() else { return };
         match Message::decode(&heard.event.body) {
             Ok(message) if message.endpoint == talk::ASK => self.setup.answerer.hear(&node, heard, message),

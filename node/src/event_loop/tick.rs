@@ -36,6 +36,11 @@ const RECHECKS: usize = 2;
 /// The card is signed anew so often; it is good for 24 hours.
 const CARD_EVERY: Duration = Duration::from_secs(8 * 3_600);
 
+/// How busy the node is, in steps of so many percent, is looked at so often: a card that changes all the time would be most
+/// of what members tell each other.
+pub(super) const LOAD_EVERY: Duration = Duration::from_secs(15);
+const LOAD_STEP: u8 = 25;
+
 /// Members are looked up in the DHT so often while few are known; then the pauses double. Such a search costs sixteen
 /// requests, most of which have to dial: every half minute, it was most of what a quiet node did.
 pub(super) const MEMBERS_SOON: Duration = Duration::from_secs(30);
@@ -71,6 +76,10 @@ impl EventLoop {
         for peer in due {
             self.dial(peer, "unheard of for long");
         }
+        if now >= self.next_load {
+            self.next_load = now + LOAD_EVERY;
+            self.weigh();
+        }
         if now >= self.next_card || self.generation != self.setup.endpoints.generation() {
             self.sign_card();
         }
@@ -78,8 +87,19 @@ impl EventLoop {
             self.look_for_members(now);
         }
         self.queries.expire(now);
+        self.greetings.expire();
         if let (Some(keeper), Some(gossip)) = (self.keeper.as_mut(), self.setup.swarm.behaviour().gossip.as_ref()) {
             keeper.tick(gossip, now);
+        }
+    }
+
+    /// Tells of the load when it has changed by much: a new card goes to all neighbours.
+    fn weigh(&mut self) {
+        let load = self.setup.endpoints.load().max(self.setup.answerer.load());
+        let step = load / LOAD_STEP * LOAD_STEP;
+        if step != self.setup.about.load {
+            self.setup.about.load = step;
+            self.sign_card();
         }
     }
 
@@ -136,15 +156,18 @@ impl EventLoop {
         self.dial(entry.peer, "on this host");
     }
 
-    /// Members of the last run: where they were they may be still.
+    /// Those of the last run: where they were they may be still.
     pub(super) fn greet_acquaintances(&mut self) {
         let known = std::mem::take(&mut self.setup.acquaintances);
         for one in &known {
             for addr in &one.addresses {
                 self.behaviour().upkeep.learn(one.peer, addr, Source::Card, None);
             }
+            if one.in_table {
+                self.behaviour().discovery.hear_of(one.peer, one.addresses.iter().cloned());
+            }
         }
-        for one in known.iter().take(DIALLED) {
+        for one in known.iter().filter(|one| one.is_member()).take(DIALLED) {
             self.dial(one.peer, "was a member before");
         }
     }
@@ -268,8 +291,9 @@ impl EventLoop {
         for (swarm, _) in self.setup.swarms.clone() {
             let discovery = &mut self.setup.swarm.behaviour_mut().discovery;
             discovery.provide_entrance(&key::swarm(&swarm));
+            discovery.provide(&key::name(&swarm, &self.setup.about.name));
             for capability in &capabilities {
-                discovery.provide(&key::capability(&swarm, capability, 0));
+                discovery.provide_spread(&key::capability_base(&swarm, capability));
             }
         }
     }

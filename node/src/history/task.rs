@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use libp2p::PeerId;
-use p2pnode_behaviours::sync::Ticket;
+use p2pnode_behaviours::{discovery::TablePeer, sync::Ticket};
 use p2pnode_wire::{
     event::Event,
     ids::{ConversationId, EventId, SwarmId},
@@ -69,7 +69,7 @@ pub(crate) enum Note {
     /// These are to go, and nothing else.
     Clean { cuts: Vec<Cut>, done: oneshot::Sender<Result<(), StoreError>> },
     /// The node stops; its feeds end here.
-    Close { feeds: OwnFeeds, done: oneshot::Sender<()> },
+    Close { feeds: OwnFeeds, table: Vec<TablePeer>, done: oneshot::Sender<()> },
 }
 
 /// The way to the task.
@@ -99,9 +99,9 @@ impl Link {
     }
 
     /// The last word: all that was told is kept when this returns.
-    pub(crate) async fn close(self, feeds: Vec<FeedEnd>) {
+    pub(crate) async fn close(self, feeds: Vec<FeedEnd>, table: Vec<TablePeer>) {
         let (done, closed) = oneshot::channel();
-        if self.0.send(Note::Close { feeds, done }).await.is_ok() {
+        if self.0.send(Note::Close { feeds, table, done }).await.is_ok() {
             let _ = closed.await;
         }
     }
@@ -197,8 +197,8 @@ impl Task {
                     if count == 0 {
                         break;
                     }
-                    if let Some((feeds, done)) = self.take(&mut batch).await {
-                        self.close(feeds).await;
+                    if let Some((feeds, table, done)) = self.take(&mut batch).await {
+                        self.close(feeds, table).await;
                         let _ = done.send(());
                         return;
                     }
@@ -216,7 +216,7 @@ impl Task {
                 () = tokio::time::sleep_until(due.into()) => self.tick(Instant::now()).await,
             }
         }
-        self.close(Vec::new()).await;
+        self.close(Vec::new(), Vec::new()).await;
     }
 
     fn due(&self) -> Instant {
@@ -225,7 +225,7 @@ impl Task {
     }
 
     /// What was told, in its order; the last word, if that is among it.
-    async fn take(&mut self, batch: &mut Vec<Note>) -> Option<(OwnFeeds, oneshot::Sender<()>)> {
+    async fn take(&mut self, batch: &mut Vec<Note>) -> Option<(OwnFeeds, Vec<TablePeer>, oneshot::Sender<()>)> {
         let now = Instant::now();
         let mut heard = Vec::new();
         let mut last = None;
@@ -244,7 +244,7 @@ impl Task {
                 Note::Clean { cuts, done } => {
                     let _ = done.send(self.cut(cuts).await);
                 }
-                Note::Close { feeds, done } => last = Some((feeds, done)),
+                Note::Close { feeds, table, done } => last = Some((feeds, table, done)),
             }
         }
         self.keep(heard, now).await;
@@ -381,7 +381,11 @@ impl Task {
         }
         if now >= self.next_peers {
             self.next_peers = now + acquaintances::EVERY;
-            self.remember().await;
+            let table = match self.node.upgrade() {
+                Some(node) => node.dht().table().await.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            self.remember(table).await;
         }
         if now >= self.next_clean {
             self.next_clean = now + CLEAN_EVERY;
@@ -426,9 +430,9 @@ impl Task {
         }
     }
 
-    async fn remember(&self) {
+    async fn remember(&self, table: Vec<TablePeer>) {
         let Some(node) = self.node.upgrade() else { return };
-        if let Err(error) = acquaintances::keep(&self.store, &node).await {
+        if let Err(error) = acquaintances::keep(&self.store, &node, table).await {
             tracing::warn!(%error, "the members of today are not remembered");
         }
     }
@@ -468,9 +472,9 @@ impl Task {
         Ok(())
     }
 
-    async fn close(mut self, feeds: OwnFeeds) {
+    async fn close(mut self, feeds: OwnFeeds, table: Vec<TablePeer>) {
         self.under_way.abort_all();
-        self.remember().await;
+        self.remember(table).await;
         let left = if feeds.is_empty() || self.failing { Ok(()) } else { own::leave(&self.store, feeds).await };
         if let Err(error) = left.and(self.store.close().await) {
             tracing::warn!(%error, "the store is not closed in order");
@@ -480,7 +484,7 @@ impl Task {
 
 /// A member to compare with: one that is connected, by chance; else one that can be reached.
 fn somebody(node: &Node, swarm: &SwarmId) -> Option<PeerId> {
-    let members = node.reachable(swarm);
+    let members = node.reachable(swarm, None);
     let connected: Vec<&PeerId> = members.iter().filter(|peer| node.is_connected(peer)).collect();
     connected.choose(&mut rand::rng()).map(|peer| **peer).or_else(|| members.choose(&mut rand::rng()).copied())
 }

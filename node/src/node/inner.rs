@@ -18,7 +18,7 @@ use p2pnode_behaviours::{
 };
 use p2pnode_wire::{
     card::Card,
-    ids::{SwarmId, SwarmName},
+    ids::{SwarmId, SwarmName, Team},
     mail::MailAck,
     msgpack,
     sync::{SyncReply, SyncRequest},
@@ -39,6 +39,7 @@ use crate::{
     identity::Identity,
     mail::{self, MailLimits},
     peers::{Peer, PeerRef, Peers},
+    pins::Pins,
     progress::Progress,
     schedules::Timetable,
     store::Store,
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) peers: Arc<Mutex<Peers>>,
+    pub(crate) pins: Arc<Mutex<Pins>>,
     pub(crate) progress: Arc<Mutex<Progress>>,
     pub(crate) own: Arc<Mutex<Own>>,
     pub(crate) changed: watch::Sender<u64>,
@@ -137,8 +139,16 @@ impl Node {
         lock(&self.0.shared.peers).get(peer, Instant::now())
     }
 
-    pub(crate) fn reachable(&self, swarm: &SwarmId) -> Vec<PeerId> {
-        lock(&self.0.shared.peers).reachable(swarm)
+    /// Members of a swarm, or of one team of it, that can be reached.
+    pub(crate) fn reachable(&self, swarm: &SwarmId, team: Option<&Team>) -> Vec<PeerId> {
+        lock(&self.0.shared.peers).reachable(swarm, team)
+    }
+
+    /// What `garden`, `garden/backend` or nothing at all means; none if this node is not in that swarm, or that is no name
+    /// of a team.
+    pub(crate) fn place(&self, text: &str) -> Option<(SwarmId, Option<Team>)> {
+        let (swarm, team) = text.split_once('/').map_or((text, None), |(swarm, team)| (swarm, Some(team)));
+        Some((self.swarm_id(swarm)?, team.map(str::parse).transpose().ok()?))
     }
 
     pub(crate) fn is_settled(&self) -> bool {

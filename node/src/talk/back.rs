@@ -107,6 +107,7 @@ impl Talk {
         let node = talk.node.upgrade().ok_or_else(gone)?;
         let (kind, body) = word.as_event();
         let draft = Draft {
+            team: None,
             swarm: talk.swarm,
             conversation: talk.conversation,
             kind,
@@ -187,9 +188,9 @@ pub(crate) async fn announce(node: &Node, draft: Draft) -> Result<(EventId, usiz
         return node.publish(draft).await.map(|published| (published.id, published.neighbours));
     }
     node.discovered(LOOK).await;
-    let swarm = draft.swarm;
+    let (swarm, team) = (draft.swarm, draft.team.clone());
     let published = node.publish(draft).await?;
-    let members = node.reachable(&swarm).into_iter().take(MAX_BROUGHT);
+    let members = node.reachable(&swarm, team.as_ref()).into_iter().take(MAX_BROUGHT);
     let brought = members.map(|peer| node.bring(peer, &swarm, published.raw.clone(), BROUGHT));
     let brought: Vec<_> = brought.collect::<FuturesUnordered<_>>().collect().await;
     Ok((published.id, brought.iter().filter(|outcome| outcome.is_ok()).count()))

@@ -31,7 +31,7 @@ impl Broadcast {
         Self { node, swarm, endpoint, args, conversation, parent: None, trace: None }
     }
 
-    /// To this swarm instead of the first one this node is in.
+    /// To this swarm instead of the first one this node is in; `garden/backend` is a team of it.
     pub fn to(mut self, swarm: impl Into<String>) -> Self {
         self.swarm = swarm.into();
         self
@@ -57,7 +57,7 @@ impl Broadcast {
 
     async fn publish(self) -> Result<Conversation, PublishError> {
         let arguments = self.args.map_err(PublishError::Arguments)?;
-        let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
+        let (swarm, team) = self.node.place(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
         let mut message = encode_args(self.endpoint, arguments);
         // Who has not met this node acts on its word only after it has connected.
         message.reply_addrs = self.node.reply_addrs();
@@ -66,6 +66,7 @@ impl Broadcast {
         let events = self.node.events();
         let draft = Draft {
             swarm,
+            team,
             conversation: self.conversation,
             kind: kind::MESSAGE,
             parent: self.parent,

@@ -82,6 +82,7 @@ impl Conversation {
         let Some((message, _)) = self.opened else { return Ok(()) };
         let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
         let draft = Draft {
+            team: None,
             swarm,
             conversation: self.id,
             kind: kind::LEAVE,

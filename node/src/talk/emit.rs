@@ -43,7 +43,7 @@ impl Emit {
         }
     }
 
-    /// To this swarm instead of the first one this node is in.
+    /// To this swarm instead of the first one this node is in; `garden/backend` is a team of it.
     pub fn to(mut self, swarm: impl Into<String>) -> Self {
         self.swarm = swarm.into();
         self
@@ -63,9 +63,10 @@ impl Emit {
 
     async fn publish(self) -> Result<Sent, PublishError> {
         let emitted = Emitted { subject: self.subject?, data: self.data.map_err(PublishError::Arguments)? };
-        let swarm = self.node.swarm_id(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
+        let (swarm, team) = self.node.place(&self.swarm).ok_or(PublishError::UnknownSwarm(self.swarm))?;
         let draft = Draft {
             swarm,
+            team,
             conversation: self.conversation,
             kind: kind::EMIT,
             parent: self.parent,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use p2pnode_wire::{
     event::Event,
-    ids::{ConversationId, EventId, PeerKey, SwarmId},
+    ids::{ConversationId, EventId, PeerKey, SwarmId, Team},
     talk::Meta,
 };
 
@@ -15,6 +15,8 @@ use crate::history::FeedEnd;
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) swarm: SwarmId,
+    /// For this team of it only.
+    pub(crate) team: Option<Team>,
     pub(crate) conversation: ConversationId,
     pub(crate) kind: &'static str,
     pub(crate) parent: Option<EventId>,
@@ -91,7 +93,7 @@ impl Feeds {
             parent: draft.parent,
             seen: Vec::new(),
             mheads: Vec::new(),
-            team: None,
+            team: draft.team,
             trace: draft.trace,
             meta: Some(self.meta.clone()),
             body: draft.body,
@@ -114,6 +116,7 @@ mod tests {
     fn draft(swarm: u8) -> Draft {
         Draft {
             swarm: SwarmId([swarm; 32]),
+            team: None,
             conversation: ConversationId::new(),
             kind: "ack",
             parent: None,

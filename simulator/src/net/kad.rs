@@ -9,8 +9,10 @@ use super::frames::{Field, fields};
 const KIND: u64 = 1;
 const KEY: u64 = 2;
 const CLOSER: u64 = 8;
+const PROVIDERS: u64 = 9;
 const PEER_ID: u64 = 1;
 
+const GET_PROVIDERS: u64 = 3;
 const FIND_NODE: u64 = 4;
 
 /// What a message says of a look-up.
@@ -18,14 +20,14 @@ const FIND_NODE: u64 = 4;
 pub(super) enum Said {
     /// Asked for those closest to this key.
     Question(Vec<u8>),
-    /// These are closer.
-    Answer(Vec<PeerId>),
+    /// These are closer, and somebody is told who provides the key.
+    Answer(Vec<PeerId>, bool),
 }
 
 /// Reads a message of a look-up; None: it is another one.
 pub(super) fn read(frame: &[u8], question: bool) -> Option<Said> {
     // Protobuf leaves out what is zero.
-    let (mut kind, mut key, mut closer) = (0, Vec::new(), Vec::new());
+    let (mut kind, mut key, mut closer, mut provided) = (0, Vec::new(), Vec::new(), false);
     fields(frame, |number, field| match (number, field) {
         (KIND, Field::Number(value)) => kind = value,
         (KEY, Field::Bytes(bytes)) => key = bytes.to_vec(),
@@ -34,27 +36,29 @@ pub(super) fn read(frame: &[u8], question: bool) -> Option<Said> {
                 closer.extend(PeerId::from_bytes(id).ok());
             }
         }),
+        (PROVIDERS, Field::Bytes(_)) => provided = true,
         _ => {}
     });
     match (kind, question) {
-        (FIND_NODE, true) => Some(Said::Question(key)),
-        (FIND_NODE, false) => Some(Said::Answer(closer)),
+        (FIND_NODE | GET_PROVIDERS, true) => Some(Said::Question(key)),
+        (FIND_NODE | GET_PROVIDERS, false) => Some(Said::Answer(closer, provided)),
         _ => None,
     }
 }
 
-/// One look-up that is followed.
-#[derive(Debug, Default)]
-pub(super) struct Track {
+/// One look-up that was followed.
+#[derive(Debug, Clone, Default)]
+pub struct Lookup {
     /// How many steps away each peer was: 1 for those known before.
     depth: HashMap<PeerId, u32>,
+    provided: Option<u32>,
     requests: u32,
 }
 
-impl Track {
+impl Lookup {
     /// A look-up by a node with these in its table.
     pub(super) fn from(table: &[PeerId]) -> Self {
-        Self { depth: table.iter().map(|peer| (*peer, 1)).collect(), requests: 0 }
+        Self { depth: table.iter().map(|peer| (*peer, 1)).collect(), ..Self::default() }
     }
 
     pub(super) fn asked(&mut self, peer: PeerId) {
@@ -62,16 +66,29 @@ impl Track {
         self.depth.entry(peer).or_insert(1);
     }
 
-    pub(super) fn told(&mut self, by: &PeerId, of: &[PeerId]) {
-        let next = self.depth.get(by).copied().unwrap_or(1) + 1;
+    pub(super) fn told(&mut self, by: &PeerId, of: &[PeerId], provided: bool) {
+        let here = self.depth.get(by).copied().unwrap_or(1);
         for peer in of {
-            self.depth.entry(*peer).or_insert(next);
+            self.depth.entry(*peer).or_insert(here + 1);
+        }
+        if provided {
+            self.provided.get_or_insert(here);
         }
     }
 
-    /// Steps to `peer`, and requests in all.
-    pub(super) fn result(&self, peer: &PeerId) -> (Option<u32>, u32) {
-        (self.depth.get(peer).copied(), self.requests)
+    /// Steps to hear of `peer`: 1 if it was in the table.
+    pub fn hops_to(&self, peer: &PeerId) -> Option<u32> {
+        self.depth.get(peer).copied()
+    }
+
+    /// Steps to the first who knew a provider.
+    pub fn hops_to_provider(&self) -> Option<u32> {
+        self.provided
+    }
+
+    /// Requests in all.
+    pub fn requests(&self) -> u32 {
+        self.requests
     }
 }
 
@@ -82,13 +99,14 @@ mod tests {
     #[test]
     fn steps_are_counted() {
         let [a, b, c] = [(); 3].map(|()| PeerId::random());
-        let mut track = Track::from(&[a]);
-        track.asked(a);
-        track.told(&a, &[b]);
-        track.asked(b);
-        track.told(&b, &[a, c]);
-        assert_eq!(Track::from(&[c]).result(&c), (Some(1), 0), "in the table");
-        assert_eq!((track.result(&a), track.result(&b), track.result(&c)), ((Some(1), 2), (Some(2), 2), (Some(3), 2)));
+        let mut lookup = Lookup::from(&[a]);
+        lookup.asked(a);
+        lookup.told(&a, &[b], false);
+        lookup.asked(b);
+        lookup.told(&b, &[a, c], true);
+        assert_eq!(Lookup::from(&[c]).hops_to(&c), Some(1), "in the table");
+        assert_eq!([a, b, c].map(|peer| lookup.hops_to(&peer)), [Some(1), Some(2), Some(3)]);
+        assert_eq!((lookup.requests(), lookup.hops_to_provider()), (2, Some(2)));
     }
 
     #[test]
@@ -99,7 +117,8 @@ mod tests {
         let mut answer =
             vec![8, 4, 66, u8::try_from(id.len() + 2).expect("short"), 10, u8::try_from(id.len()).expect("short")];
         answer.extend(&id);
-        assert_eq!(read(&answer, false), Some(Said::Answer(vec![peer])));
-        assert_eq!(read(&[8, 3, 18, 1, 7], true), None, "another kind");
+        assert_eq!(read(&answer, false), Some(Said::Answer(vec![peer], false)));
+        assert_eq!(read(&[8, 3, 74, 0], false), Some(Said::Answer(vec![], true)), "a provider");
+        assert_eq!(read(&[8, 1, 18, 1, 7], true), None, "another kind");
     }
 }

@@ -24,6 +24,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tokio::time::Instant;
 
 pub use fault::{Fault, Flow, Verdict, What, one_way, partition, slow};
+pub use kad::Lookup;
 pub use model::{Latency, Model};
 use pipe::{Lane, Pipe};
 pub(crate) use transport::address_of;
@@ -124,7 +125,7 @@ struct Inner {
     protocols: Vec<(String, Traffic)>,
     gossip: HashMap<u64, Heard>,
     /// Look-ups that are followed, by host and key.
-    lookups: BTreeMap<(usize, Vec<u8>), kad::Track>,
+    lookups: BTreeMap<(usize, Vec<u8>), Lookup>,
     log: Log,
 }
 
@@ -384,16 +385,14 @@ impl Net {
         heard.first.entry(to).or_insert(First { hops });
     }
 
-    /// Follows the look-up of `peer` by `host`, whose routing table has these, from now on.
-    pub fn follow_lookup(&self, host: usize, peer: &PeerId, table: &[PeerId]) {
-        self.lock().lookups.insert((host, peer.to_bytes()), kad::Track::from(table));
+    /// Follows the look-up of `key`, such as the bytes of a peer id, by `host`, whose routing table has these, from now on.
+    pub fn follow_lookup(&self, host: usize, key: &[u8], table: &[PeerId]) {
+        self.lock().lookups.insert((host, key.to_vec()), Lookup::from(table));
     }
 
-    /// How many steps it took to hear of the peer, 1 if it was in the table, and how many requests were made; ends the
-    /// following. With [`Fidelity::Direct`] only.
-    pub fn lookup_followed(&self, host: usize, peer: &PeerId) -> Option<(Option<u32>, u32)> {
-        let track = self.lock().lookups.remove(&(host, peer.to_bytes()))?;
-        Some(track.result(peer))
+    /// What came of it; ends the following. With [`Fidelity::Direct`] only.
+    pub fn lookup_followed(&self, host: usize, key: &[u8]) -> Option<Lookup> {
+        self.lock().lookups.remove(&(host, key.to_vec()))
     }
 
     fn looked_up(&self, by: usize, at: usize, key: &[u8]) {
@@ -404,11 +403,11 @@ impl Net {
         }
     }
 
-    fn told_of(&self, by: usize, at: usize, key: &[u8], peers: &[PeerId]) {
+    fn told_of(&self, by: usize, at: usize, key: &[u8], (peers, provided): (&[PeerId], bool)) {
         let mut inner = self.lock();
         let Some(peer) = inner.hosts.get(at).map(|host| host.peer) else { return };
         if let Some(track) = inner.lookups.get_mut(&(by, key.to_vec())) {
-            track.told(&peer, peers);
+            track.told(&peer, peers, provided);
         }
     }
 

@@ -97,7 +97,9 @@ impl Sniffer {
                     net.looked_up(from, to, &question);
                     *key = Some(question);
                 }
-                (Some(kad::Said::Answer(peers)), Some(key)) => net.told_of(to, from, key, &peers),
+                (Some(kad::Said::Answer(peers, provided)), Some(key)) => {
+                    net.told_of(to, from, key, (&peers, provided));
+                }
                 _ => {}
             }),
             _ => {}

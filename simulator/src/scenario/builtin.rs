@@ -18,7 +18,18 @@ macro_rules! builtin {
     };
 }
 
-builtin!("ask-20", "heal-24", "churn-24", "broadcast-100", "partition-200", "churn-300", "broadcast-500", "dht-1000");
+builtin!(
+    "ask-20",
+    "heal-24",
+    "churn-24",
+    "directory-40",
+    "broadcast-100",
+    "partition-200",
+    "churn-300",
+    "broadcast-500",
+    "dht-1000",
+    "directory-1000"
+);
 
 /// What `p2psim new` writes.
 pub const TEMPLATE: &str = include_str!("../../scenarios/template.toml");

@@ -284,6 +284,19 @@ pub enum Workload {
         #[serde(default)]
         after: Option<Span>,
     },
+    /// A random node finds members that can do something, as programs do: by their cards.
+    Find {
+        /// How often, all together.
+        rate: Rate,
+        /// What must be found: a capability of a role.
+        capability: String,
+        /// At most so many. Default 1.
+        #[serde(default = "one_node")]
+        limit: usize,
+        /// Begins so long after the warm-up. Default at once.
+        #[serde(default)]
+        after: Option<Span>,
+    },
 }
 
 fn half_a_kilobyte() -> Size {
@@ -355,6 +368,13 @@ pub enum Event {
         #[serde(default)]
         lasts: Option<Span>,
     },
+    /// Somebody comes late, and looks for members that can do something.
+    Newcomer {
+        /// When.
+        at: Span,
+        /// Capabilities of roles; each must be found.
+        finds: Vec<String>,
+    },
 }
 
 fn halves() -> Vec<f64> {
@@ -421,7 +441,7 @@ impl Scenario {
                 {
                     return Err(("from", format!("no role is named \"{role}\"")));
                 }
-                Workload::Search { capability, .. }
+                Workload::Search { capability, .. } | Workload::Find { capability, .. }
                     if !self.nodes.roles.iter().any(|role| role.capabilities.contains(capability)) =>
                 {
                     return Err(("capability", format!("no role has the capability \"{capability}\"")));
@@ -441,6 +461,13 @@ impl Scenario {
                 | Event::Pause { share: part, .. }
                 | Event::Slow { share: part, .. } => {
                     share("share", *part)?;
+                }
+                Event::Newcomer { finds, .. } => {
+                    let unknown =
+                        |name: &&String| !self.nodes.roles.iter().any(|role| role.capabilities.contains(name));
+                    if let Some(name) = finds.iter().find(unknown) {
+                        return Err(("finds", format!("no role has the capability \"{name}\"")));
+                    }
                 }
                 Event::Churn { .. } => {}
             }

@@ -71,6 +71,11 @@ impl<K: Eq + Hash + Clone> Announce<K> {
         Some(key.clone())
     }
 
+    /// What is ours.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// How many peers an announcement should reach.
     pub(super) fn enough(&self) -> usize {
         self.enough

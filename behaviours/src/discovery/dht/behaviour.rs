@@ -27,6 +27,7 @@ use super::{
     query::{Output, Own, PutError, Query, QueryToken, Stats},
     refresh::{Lookup, Refresh, id_in, thin},
     settings::settings,
+    spread::{Look, Spreads},
     store::{self, Store},
 };
 use crate::{around::handlers_of, discovery::Config, upkeep::book};
@@ -53,6 +54,7 @@ pub struct Behaviour {
     replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
     entrances: Entrances,
+    pub(super) spreads: Spreads,
     /// Our own values, to be announced again. As many as `announce` takes.
     values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
@@ -92,6 +94,7 @@ impl Behaviour {
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
             announce: Announce::new(config.announce_interval, config.replication),
             entrances: Entrances::default(),
+            spreads: Spreads::default(),
             values: HashMap::new(),
             puts: HashMap::new(),
             refresh: Refresh::new(now),
@@ -120,11 +123,6 @@ impl Behaviour {
         self.table
     }
 
-    pub(crate) fn routing_table(&mut self) -> Vec<PeerId> {
-        let entries = self.kad.kbuckets();
-        entries.flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>()).collect()
-    }
-
     pub(crate) fn provide(&mut self, key: &str) -> bool {
         self.announce.add(Own::Key(RecordKey::new(&key)))
     }
@@ -136,6 +134,17 @@ impl Behaviour {
             self.entrances.add(key, &self.own, Instant::now(), &mut rand::rng());
         }
         added
+    }
+
+    pub(crate) fn provide_spread(&mut self, base: &str) -> bool {
+        self.announce.add(Own::Spread(base.to_owned()))
+    }
+
+    pub(crate) fn stop_spreading(&mut self, base: &str) {
+        self.announce.remove(&Own::Spread(base.to_owned()));
+        for key in self.spreads.remove(base) {
+            self.kad.stop_providing(&key);
+        }
     }
 
     pub(crate) fn met(&mut self, key: &str, peer: PeerId) {
@@ -154,11 +163,11 @@ impl Behaviour {
         self.announce.remove(&Own::Entrance(key));
     }
 
-    pub(crate) fn providers(&mut self, key: &str) -> QueryToken {
+    pub(crate) fn providers(&mut self, key: &str, enough: usize) -> QueryToken {
         let token = self.token();
         if self.has_room(token) {
             let id = self.kad.get_providers(RecordKey::new(&key));
-            self.queries.insert(id, Query::Providers { token, seen: HashSet::new() });
+            self.queries.insert(id, Query::Providers { token, seen: HashSet::new(), enough: enough.max(1) });
         }
         token
     }
@@ -293,7 +302,11 @@ impl Behaviour {
     }
 
     fn start_announcing(&mut self, own: Own, now: Instant) {
-        let Own::Entrance(key) = &own else { return self.announce_now(own) };
+        let key = match &own {
+            Own::Entrance(key) => key,
+            Own::Spread(base) => return self.start_spreading(base),
+            Own::Key(_) | Own::Value(_) => return self.announce_now(own),
+        };
         match self.entrances.verdict(key, self.replication.get(), now) {
             Verdict::Served => self.announce.finished(&own),
             Verdict::Later(until) => self.announce.postpone(&own, until),
@@ -307,6 +320,51 @@ impl Behaviour {
         }
     }
 
+    fn start_spreading(&mut self, base: &str) {
+        self.spreads.begin(base);
+        if self.table >= store::MAX_PROVIDERS {
+            return self.look_at(base, 0);
+        }
+        // In a small network no shard is full.
+        self.announce_shard(base, 0);
+        self.spread(base);
+    }
+
+    fn look_at(&mut self, base: &str, level: usize) {
+        let Some(look) = self.spreads.look(base, level, &self.own, self.replication.get()) else {
+            return self.spread(base);
+        };
+        let id = self.kad.get_providers(look.key.clone());
+        self.queries.insert(id, Query::Look(Box::new(look)));
+    }
+
+    pub(super) fn looked_at(&mut self, look: &Look) {
+        let (here, on) = look.verdict();
+        if here {
+            self.announce_shard(&look.base, look.level);
+        }
+        if on { self.look_at(&look.base, look.level + 1) } else { self.spread(&look.base) }
+    }
+
+    fn announce_shard(&mut self, base: &str, level: usize) {
+        if let Some(key) = self.spreads.announce(base, level, &self.own) {
+            self.announce_now(Own::Key(key));
+        }
+    }
+
+    /// A round of announcements has ended.
+    fn spread(&mut self, base: &str) {
+        let own = Own::Spread(base.to_owned());
+        let (gone, again) = self.spreads.end(base, Instant::now(), &mut rand::rng());
+        for key in gone {
+            self.kad.stop_providing(&key);
+        }
+        match again {
+            Some(at) => self.announce.postpone(&own, at),
+            None => self.announce.finished(&own),
+        }
+    }
+
     pub(super) fn announce_now(&mut self, own: Own) {
         tracing::debug!(?own, "announces");
         let (started, token) = match &own {
@@ -317,6 +375,8 @@ impl Behaviour {
                 // All: with a smaller quorum it stops as soon as that many have answered.
                 (self.kad.put_record(record, kad::Quorum::All), self.puts.remove(key))
             }
+            // Of its shards, one by one.
+            Own::Spread(_) => return,
         };
         match started {
             Ok(id) => {

@@ -32,6 +32,10 @@ fn sealed(key: &SigningKey, name: &str, seq: u64, body: &'static [u8]) -> (Strin
     (value::key(&owner, name), value.seal(key).into_raw())
 }
 
+fn table(node: &mut Behaviour) -> Vec<PeerId> {
+    node.routing_table().into_iter().map(|there| there.peer).collect()
+}
+
 #[tokio::test]
 async fn providers_are_found_with_their_addresses() {
     let mut swarms = network(8).await;
@@ -42,7 +46,7 @@ async fn providers_are_found_with_their_addresses() {
         (stores.filter(|store| !store.providers(&key).is_empty()).count() > 4).then_some(())
     });
     announced.await.expect("announced");
-    let token = swarms[5].behaviour_mut().providers("/p2pnode/swarm/garden");
+    let token = swarms[5].behaviour_mut().providers("/p2pnode/swarm/garden", usize::MAX);
     let (mut found, mut finished) = (Vec::new(), None);
     let looked = testing::until(&mut swarms, LIMIT, |_, event| {
         match event {
@@ -134,7 +138,7 @@ async fn a_peer_is_found_by_its_id() {
 fn lookups_are_bounded() {
     let mut node = Behaviour::new(&config(), PeerId::random());
     (0..1_000).for_each(|_| {
-        node.providers("x");
+        node.providers("x", 1);
     });
     assert_eq!(node.queries.len(), MAX_QUERIES);
     assert_eq!(node.events.len(), 1_000 - MAX_QUERIES, "the rest is told at once");
@@ -240,12 +244,14 @@ fn what_is_heard_of_takes_half_a_bucket_and_makes_room() {
         node.hear_of(*peer, [at(port)])
     });
     assert_eq!(heard.len(), HEARSAY);
+    let stats = node.stats();
+    assert_eq!((stats.peers, stats.heard_of, stats.buckets, stats.server), (HEARSAY, HEARSAY, 1, true));
     assert!(!node.hear_of(heard[0], [at(1)]), "it is there");
     let met: Vec<PeerId> = std::iter::repeat_with(|| far_from(own)).take(kad::K_VALUE.get()).collect();
     for (port, peer) in met.iter().enumerate() {
         assert!(node.add(*peer, at(1_000 + port)), "the {port}th that has answered");
     }
-    let there = node.routing_table();
+    let there = table(&mut node);
     assert!(met.iter().all(|peer| there.contains(peer)) && there.len() == met.len(), "nobody that was only heard of");
     assert!(!met.iter().chain(&heard).any(|peer| node.hearsay.contains(peer)));
     assert!(!node.lacks(&far_from(node.own)), "it is full");
@@ -262,10 +268,10 @@ fn who_was_heard_of_and_answers_stays_and_who_does_not_goes() {
         let (error, connection_id) = (error(), ConnectionId::new_unchecked(1));
         node.on_swarm_event(FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error: &error, connection_id }));
     }
-    assert_eq!(node.routing_table(), [answers], "libp2p-kad keeps one that has answered before");
+    assert_eq!(table(&mut node), [answers], "libp2p-kad keeps one that has answered before");
     assert!(!node.hear_of(silent, [at(2)]), "whoever tells of it again");
     node.heard_in_vain(&answers);
-    assert_eq!(node.routing_table(), [answers], "it was not only heard of");
+    assert_eq!(table(&mut node), [answers], "it was not only heard of");
 }
 
 #[test]
@@ -291,7 +297,7 @@ fn who_is_not_let_in_drives_nobody_out() {
     let heard = far_from(own);
     assert!(node.hear_of(heard, [at(99)]), "the last place");
     assert!(!node.add(far_from(own), public(1)));
-    assert!(node.routing_table().contains(&heard) && node.checked.is_none());
+    assert!(table(&mut node).contains(&heard) && node.checked.is_none());
     assert!(node.add(far_from(own), at(100)));
-    assert!(!node.routing_table().contains(&heard), "but one that is let in does");
+    assert!(!table(&mut node).contains(&heard), "but one that is let in does");
 }

@@ -6,13 +6,17 @@ mod behaviour;
 mod crowd;
 mod entrance;
 mod hearsay;
+mod inspect;
 mod query;
 mod refresh;
 mod results;
 mod settings;
+mod spread;
 mod store;
 mod table;
 
 pub(super) use behaviour::Behaviour;
+pub use inspect::{DhtStats, TablePeer};
 pub(super) use query::Output;
 pub use query::{PutError, QueryToken, Stats};
+pub use spread::FULL;

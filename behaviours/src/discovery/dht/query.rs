@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, RecordKey};
 use p2pnode_wire::value::{Value, ValueError};
 
-use super::{crowd::Crowd, refresh::Lookup};
+use super::{crowd::Crowd, refresh::Lookup, spread::Look};
 
 /// Names a lookup; its results carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +70,8 @@ pub(super) enum Own {
     Key(RecordKey),
     /// A key for which any few providers serve.
     Entrance(RecordKey),
+    /// Keys that begin so, as many as there are shards.
+    Spread(String),
     Value(RecordKey),
 }
 
@@ -78,6 +80,8 @@ pub(super) enum Query {
     Providers {
         token: QueryToken,
         seen: HashSet<PeerId>,
+        /// It ends when so many are found.
+        enough: usize,
     },
     Value {
         token: QueryToken,
@@ -97,6 +101,8 @@ pub(super) enum Query {
         key: RecordKey,
         crowd: Crowd,
     },
+    /// The same for a shard.
+    Look(Box<Look>),
     Refresh(Lookup),
 }
 
@@ -105,7 +111,7 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Crowded { .. } | Self::Refresh(_) => None,
+            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) => None,
         }
     }
 }

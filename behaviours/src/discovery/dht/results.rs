@@ -74,23 +74,39 @@ impl Behaviour {
     }
 
     fn found_providers(&mut self, id: QueryId, key: &RecordKey, providers: HashSet<PeerId>, last: bool) {
-        if let Some(Query::Crowded { crowd, .. }) = self.queries.get_mut(&id) {
-            if crowd.told(&providers)
-                && let Some(mut query) = self.kad.query_mut(&id)
-            {
-                query.finish();
+        let (token, news, enough) = match self.queries.get_mut(&id) {
+            Some(Query::Crowded { crowd, .. }) => {
+                return if crowd.told(&providers) {
+                    self.end(id)
+                };
             }
-            return;
+            Some(Query::Look(look)) => {
+                return if look.told(&providers) {
+                    self.end(id)
+                };
+            }
+            Some(Query::Providers { token, seen, enough }) => {
+                let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
+                news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
+                seen.extend(news.iter().copied());
+                (*token, news, seen.len() >= *enough)
+            }
+            _ => return,
+        };
+        if enough {
+            self.end(id);
         }
-        let Some(Query::Providers { token, seen }) = self.queries.get_mut(&id) else { return };
-        let token = *token;
-        let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
-        news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
-        seen.extend(news.iter().copied());
         let kept = self.kad.store_mut().providers(key);
         let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer, &kept))).collect();
         if !providers.is_empty() || last {
             self.events.push_back(Output::Providers { token, providers, last });
+        }
+    }
+
+    /// Enough was found: no more is asked.
+    fn end(&mut self, id: QueryId) {
+        if let Some(mut query) = self.kad.query_mut(&id) {
+            query.finish();
         }
     }
 
@@ -117,9 +133,7 @@ impl Behaviour {
                 *done = true;
                 let token = *token;
                 self.events.push_back(Output::Value { token, value: Box::new(value), from: found.peer });
-                if let Some(mut query) = self.kad.query_mut(&id) {
-                    query.finish();
-                }
+                self.end(id);
             }
             Err(refused) => tracing::debug!(peer = ?found.peer, %refused, "a value that is not good"),
         }
@@ -151,16 +165,10 @@ impl Behaviour {
 
     fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
         let Some(query) = self.queries.remove(&id) else { return };
-        if let Query::Crowded { key, crowd } = query {
-            let own = Own::Entrance(key);
-            if crowd.is_complete() {
-                tracing::debug!(?own, "has providers enough that are nearer");
-                self.announce.finished(&own);
-            } else if self.announce.is_running(&own) {
-                // It may have been taken back meanwhile.
-                self.announce_now(own);
-            }
-            return;
+        match query {
+            Query::Crowded { key, crowd } => return self.counted(key, crowd.is_complete()),
+            Query::Look(look) => return self.looked_at(&look),
+            _ => {}
         }
         if let Query::Announce { own, .. } = &query {
             self.announce.finished(own);
@@ -175,6 +183,17 @@ impl Behaviour {
         };
         if let Some(token) = query.token() {
             self.events.push_back(Output::Finished { token, stats: stats.into(), reached, error: None });
+        }
+    }
+
+    fn counted(&mut self, key: RecordKey, is_complete: bool) {
+        let own = Own::Entrance(key);
+        if is_complete {
+            tracing::debug!(?own, "has providers enough that are nearer");
+            self.announce.finished(&own);
+        } else if self.announce.is_running(&own) {
+            // It may have been taken back meanwhile.
+            self.announce_now(own);
         }
     }
 }

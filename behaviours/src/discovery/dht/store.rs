@@ -152,7 +152,6 @@ impl Store {
     }
 
     /// How many values and keys are kept.
-    #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize) {
         (self.values.len(), self.providers.len())
     }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{
     super::{Turnover, file::Event, report::Band},
+    seek,
     world::World,
 };
 use crate::net::{self, Fault};
@@ -21,7 +22,8 @@ pub(super) async fn happen(world: World, event: Event, chance: ChaCha8Rng, began
     | Event::Churn { at, .. }
     | Event::Crash { at, .. }
     | Event::Pause { at, .. }
-    | Event::Slow { at, .. }) = &event;
+    | Event::Slow { at, .. }
+    | Event::Newcomer { at, .. }) = &event;
     tokio::time::sleep((began + at.0).saturating_sub(world.sim.elapsed())).await;
     let mut now = Now { world, chance, began };
     match event {
@@ -34,6 +36,7 @@ pub(super) async fn happen(world: World, event: Event, chance: ChaCha8Rng, began
         Event::Crash { share, restart_after, .. } => now.crash(share, restart_after.map(|span| span.0)).await,
         Event::Pause { share, lasts, .. } => now.pause(share, lasts.0).await,
         Event::Slow { share, by, lasts, .. } => now.slow(share, by.0, lasts.map(|span| span.0)).await,
+        Event::Newcomer { finds, .. } => seek::newcomer(&now.world, &finds).await,
     }
 }
 

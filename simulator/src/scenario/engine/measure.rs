@@ -112,10 +112,16 @@ impl Run {
                 ("ask.success_ratio", tally.asks_answered, tally.asks),
                 ("dht.lookup_success_ratio", tally.lookups_found, tally.lookups),
                 ("dht.search_success_ratio", tally.searches_found, tally.searches),
+                ("find.success_ratio", tally.finds.found, tally.finds.tried),
             ] {
                 if all > 0 {
                     metrics.number(name, ratio(part, all));
                 }
+            }
+            if let Some((nodes, top)) = tally.finds.spread() {
+                metrics.number("find.dead", tally.finds.dead as f64);
+                metrics.number("find.offered", nodes as f64);
+                metrics.number("find.top_tenth_share", top);
             }
         });
         let (delivered, times) = self.deliveries();

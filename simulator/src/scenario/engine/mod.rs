@@ -3,6 +3,7 @@
 mod fault;
 mod join;
 mod measure;
+mod seek;
 mod work;
 mod world;
 

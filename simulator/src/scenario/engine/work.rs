@@ -12,11 +12,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
-use super::{super::file::Workload, measure::ms, world::World};
+use super::{super::file::Workload, measure::ms, seek, world::World};
 use crate::sim::{SWARM, Sim};
 
 /// For one look-up or search.
-const LOOKUP: Duration = Duration::from_secs(30);
+pub(super) const LOOKUP: Duration = Duration::from_secs(30);
 
 /// Asks, look-ups and searches under way at once; beyond that a scenario asks for more than nodes can do.
 const UNDER_WAY: usize = 1_000;
@@ -54,7 +54,8 @@ pub(super) async fn work(
         Workload::Broadcast { rate, after, .. }
         | Workload::Ask { rate, after, .. }
         | Workload::Lookup { rate, after }
-        | Workload::Search { rate, after, .. } => (rate.0, after.map_or(Duration::ZERO, |span| span.0)),
+        | Workload::Search { rate, after, .. }
+        | Workload::Find { rate, after, .. } => (rate.0, after.map_or(Duration::ZERO, |span| span.0)),
     };
     let from = match &workload {
         Workload::Broadcast { from, .. } | Workload::Ask { from, .. } => role(from),
@@ -84,6 +85,10 @@ pub(super) async fn work(
             Workload::Search { capability, .. } => {
                 let capability = capability.clone();
                 tasks.spawn(async move { search(world, index, capability).await });
+            }
+            Workload::Find { capability, limit, .. } => {
+                let (capability, limit) = (capability.clone(), *limit);
+                tasks.spawn(async move { seek::find(world, index, capability, limit).await });
             }
         }
     }
@@ -126,25 +131,30 @@ async fn ask(world: World, index: usize) {
     });
 }
 
+pub(super) async fn table(node: &p2pnode::Node) -> Vec<p2pnode::PeerId> {
+    node.dht().table().await.unwrap_or_default().into_iter().map(|there| there.peer).collect()
+}
+
 async fn lookup(world: World, index: usize, target: usize) {
     let Ok(node) = world.node(index).node() else { return };
     let wanted = world.node(target).peer_id();
     let host = world.node(index).host();
-    let table = node.dht().table().await.unwrap_or_default();
-    world.sim.net().follow_lookup(host, &wanted, &table);
+    let table = table(&node).await;
+    world.sim.net().follow_lookup(host, &wanted.to_bytes(), &table);
     let began = world.sim.elapsed();
     world.tally(|tally| tally.lookups += 1);
     let found = tokio::time::timeout(LOOKUP, node.dht().lookup(wanted)).await;
     let found = found.ok().and_then(Result::ok);
     let took = ms(world.sim.elapsed().saturating_sub(began));
-    let followed = world.sim.net().lookup_followed(host, &wanted);
+    let followed = world.sim.net().lookup_followed(host, &wanted.to_bytes());
     world.tally(|tally| {
         tally.lookups_found += u64::from(found.as_ref().is_some_and(|found| found.addresses.is_some()));
         found.into_iter().for_each(|found| tally.metrics.sample("dht.lookup_failures", found.failures.into()));
         tally.metrics.sample("dht.lookup_ms", took);
         tally.metrics.sample("dht.table", table.len() as f64);
-        if let Some((hops, requests)) = followed.filter(|(_, requests)| *requests > 0) {
-            tally.metrics.sample("dht.lookup_requests", f64::from(requests));
+        if let Some(followed) = followed.filter(|followed| followed.requests() > 0) {
+            tally.metrics.sample("dht.lookup_requests", f64::from(followed.requests()));
+            let hops = followed.hops_to(&wanted);
             hops.into_iter().for_each(|hops| tally.metrics.sample("dht.lookup_hops", f64::from(hops)));
         }
     });

@@ -1,7 +1,7 @@
 //! The nodes of a run, and what its tasks share.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
@@ -38,8 +38,20 @@ pub(super) struct Tally {
     pub(super) lookups_found: u64,
     pub(super) searches: u64,
     pub(super) searches_found: u64,
+    pub(super) finds: Finds,
     pub(super) bands: Vec<Band>,
     pub(super) note: String,
+}
+
+/// What was found by cards.
+#[derive(Default)]
+pub(super) struct Finds {
+    pub(super) tried: u64,
+    pub(super) found: u64,
+    /// Offered, although they were down.
+    pub(super) dead: u64,
+    /// How often each node was offered first, by the capability it was found for.
+    pub(super) offered: BTreeMap<String, BTreeMap<usize, u64>>,
 }
 
 /// What tasks of a run share.
