@@ -11,6 +11,8 @@
 //! | [`discovery`] | mDNS, Kademlia providers and values, bootstrap for ever |
 //! | [`gossip`] | signed events of a swarm over gossipsub |
 //! | [`sync`] | compares what two members keep of a swarm's events, and fetches what one lacks |
+//! | [`presence`] | who of a swarm is there, known everywhere in seconds |
+//! | [`nat`] | how this node looks from outside, circuits over relays, holes through routers |
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 #![forbid(unsafe_code)]
 
@@ -21,7 +23,9 @@ mod exchange;
 pub mod gossip;
 pub mod hello;
 pub mod mail;
+pub mod nat;
 mod peer;
+pub mod presence;
 pub mod rpc;
 pub mod sync;
 pub mod upkeep;

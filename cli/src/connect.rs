@@ -116,7 +116,15 @@ impl Session {
 
     /// The peers a command may tell of: members of its swarms, and the node that it borrows, which others would see too.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let mut peers = self.node.peers();
+        self.seen(self.node.peers())
+    }
+
+    /// The same with those of whom only others tell.
+    pub(crate) fn roster(&self) -> Vec<Peer> {
+        self.seen(self.node.roster())
+    }
+
+    fn seen(&self, mut peers: Vec<Peer>) -> Vec<Peer> {
         peers.extend(self.daemon.as_ref().and_then(|daemon| daemon.itself()));
         let here = |peer: &Peer| self.daemon.is_none() || peer.swarms.iter().any(|swarm| self.swarms.contains(swarm));
         peers.retain(|peer| here(peer) && self.team.as_ref().is_none_or(|team| peer.team.as_ref() == Some(team)));

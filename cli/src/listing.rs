@@ -24,7 +24,7 @@ const MEASURE_AT_ONCE: usize = 16;
 pub(crate) async fn look(session: &Session, listing: &Listing) -> Result<Vec<Peer>, CliError> {
     session.discovered().await;
     let _ = tokio::time::timeout(MEASURE, measure(session)).await;
-    let mut peers: Vec<Peer> = session.peers().into_iter().filter(|peer| fits(peer, listing)).collect();
+    let mut peers: Vec<Peer> = session.roster().into_iter().filter(|peer| fits(peer, listing)).collect();
     order(&mut peers, listing.sort);
     Ok(peers)
 }

@@ -46,7 +46,12 @@ type OwnAddresses = (Instant, Vec<IpAddr>);
 
 impl Nearness {
     pub(crate) fn is_near(&self, remote: &Multiaddr) -> bool {
-        upkeep::is_private(remote) || is_memory(remote) || upkeep::ip_of(remote).is_some_and(|ip| self.is_own(ip))
+        // Of a circuit only the relay's address is known.
+        let direct = !upkeep::is_relayed(remote);
+        direct
+            && (upkeep::is_private(remote)
+                || is_memory(remote)
+                || upkeep::ip_of(remote).is_some_and(|ip| self.is_own(ip)))
     }
 
     /// One of this host's own addresses, whatever its range.

@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libp2p::PeerId;
-use p2pnode_behaviours::rpc::{self, Road};
+use libp2p::{Multiaddr, PeerId};
+use p2pnode_behaviours::{
+    nat::Mapping,
+    rpc::{self, Road},
+};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::SwarmId,
@@ -20,7 +23,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     endpoint::Arguments,
     node::{Node, lock},
-    peers::{Path, PeerRef},
+    path::Path,
+    peers::PeerRef,
     resolve,
     target::{Target, TargetError},
 };
@@ -151,6 +155,8 @@ pub struct Pong {
     pub rtt: Duration,
     /// The connection it came over.
     pub path: Option<Path>,
+    /// Why there was no direct one when it was tried last, if it came over a relay.
+    pub not_direct: Option<String>,
 }
 
 /// A call about to be made: set what differs, then `.await`. Dropped while it runs, it is cancelled at the peer.
@@ -219,7 +225,8 @@ impl<R: DeserializeOwned> Call<R> {
         };
         let value = msgpack::decode(&answer.result)
             .map_err(|e| CallError::Result { peer: reference.clone(), reason: e.to_string() })?;
-        let path = answer.remote.map(Path::over).or_else(|| self.node.known(&peer).and_then(|p| p.path));
+        let over = |remote: Multiaddr| lock(&self.node.inner().shared.peers).path_over(&peer, &remote);
+        let path = answer.remote.map(over).or_else(|| self.node.known(&peer).and_then(|p| p.path));
         Ok(CallReply { value, peer: reference, elapsed: started.elapsed(), path, road: answer.road })
     }
 }
@@ -295,7 +302,21 @@ async fn explain(node: &Node, peer: PeerRef, endpoint: String, error: rpc::CallE
 pub(crate) async fn ping(node: &Node, target: Target) -> Result<Pong, CallError> {
     let reply: CallReply<String> = node.call(target, "_node.ping", ()).details().await?;
     lock(&node.inner().shared.peers).rtt(&reply.peer.id, reply.elapsed, Instant::now());
-    Ok(Pong { peer: reply.peer, rtt: reply.elapsed, path: reply.path })
+    let relayed = reply.path.as_ref().is_some_and(|path| path.kind == "relay");
+    let not_direct = relayed.then(|| why_relayed(node, &reply.peer.id));
+    Ok(Pong { peer: reply.peer, rtt: reply.elapsed, path: reply.path, not_direct })
+}
+
+/// Why there is no direct connection, as far as this node knows: what the peer's router does, it does not see.
+fn why_relayed(node: &Node, peer: &PeerId) -> String {
+    let tried = lock(&node.inner().shared.peers).why_relayed(peer);
+    let tried = tried.unwrap_or_else(|| "a direct connection is being tried".to_owned());
+    let reach = node.reach();
+    let symmetric = [reach.tcp, reach.udp].into_iter().flatten().all(|mapping| mapping == Mapping::Differs);
+    if symmetric && (reach.tcp.is_some() || reach.udp.is_some()) {
+        return format!("{tried}; the router here gives each connection another port");
+    }
+    tried
 }
 
 /// The swarm in whose name a call goes out: one that both are in.

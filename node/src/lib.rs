@@ -25,12 +25,14 @@ mod mail;
 mod mutes;
 mod names;
 mod node;
+mod path;
 mod peers;
 mod periodic;
 mod pins;
 pub mod presets;
 mod profile;
 mod progress;
+mod reach;
 mod registry;
 mod reserved;
 mod resolve;
@@ -68,7 +70,7 @@ pub use mutes::{Mutes, PeerListError};
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
-    Clock, discovery, gossip, hello,
+    Clock, discovery, gossip, hello, nat,
     rpc::{self, Road},
     upkeep,
 };
@@ -79,7 +81,8 @@ pub use p2pnode_wire::{
     ids::{ConversationId, EventId},
     subject::SubjectError,
 };
-pub use peers::{Availability, KnownAddress, Path, Peer, PeerRef, PeerState, SwarmSeen};
+pub use path::Path;
+pub use peers::{Availability, KnownAddress, Peer, PeerRef, PeerState, SwarmSeen};
 pub use periodic::Periodic;
 pub use pins::PinnedName;
 pub use presets::Preset;

@@ -1,4 +1,4 @@
-use p2pnode_behaviours::{discovery, gossip, hello, rpc, upkeep};
+use p2pnode_behaviours::{discovery, gossip, hello, nat, presence, rpc, upkeep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,12 @@ pub struct Limits {
     pub answering: usize,
     /// Connections and what keeps them alive.
     pub upkeep: upkeep::Config,
+    /// Reaching those behind routers, and being reached there.
+    pub nat: nat::Config,
     /// What peers exchange when they meet.
     pub hello: hello::Config,
+    /// Who is there, also without a connection.
+    pub presence: presence::Config,
     /// Calls.
     pub rpc: rpc::Config,
     /// Events of swarms.
@@ -48,7 +52,9 @@ impl Default for Limits {
             asks: 1_024,
             answering: 256,
             upkeep: upkeep::Config::default(),
+            nat: nat::Config::default(),
             hello: hello::Config::default(),
+            presence: presence::Config::default(),
             rpc: rpc::Config::default(),
             gossip: gossip::Config::default(),
             history: Retention::default(),

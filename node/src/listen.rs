@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::{Multiaddr, Swarm, swarm::SwarmEvent};
-use p2pnode_behaviours::upkeep::Compact;
+use libp2p::{Multiaddr, Swarm, multiaddr::Protocol, swarm::SwarmEvent};
+use p2pnode_behaviours::upkeep::{Compact, is_loopback};
 
 use crate::{
     start::StartError,
@@ -13,6 +13,10 @@ use crate::{
 
 /// Time for sockets to be bound.
 const LISTEN: Duration = Duration::from_secs(5);
+
+/// For the addresses of other interfaces than loopback, which come a moment later. A dial that begins before goes from
+/// another port than the one we listen on, and what others then see is of no use to punch a hole.
+const INTERFACES: Duration = Duration::from_millis(50);
 
 /// Listens on all addresses; those of an address family or transport this host does not have may fail, as long as
 /// one works. A port that was asked for must work.
@@ -31,19 +35,27 @@ pub(crate) async fn listen_on(
         }
     }
     let (mut early, mut up) = (Vec::new(), 0);
+    let mut narrow: Vec<_> = waiting.iter().filter(|(_, addr)| is_any(addr)).map(|(id, _)| *id).collect();
     let deadline = tokio::time::sleep(LISTEN);
     tokio::pin!(deadline);
-    while !waiting.is_empty() {
+    let mut shortened = false;
+    while !waiting.is_empty() || !narrow.is_empty() {
+        if waiting.is_empty() && !shortened {
+            shortened = true;
+            deadline.as_mut().reset(tokio::time::Instant::now() + INTERFACES);
+        }
         let event = tokio::select! {
             event = swarm.select_next_some() => event,
             () = &mut deadline => break,
         };
         match &event {
-            SwarmEvent::NewListenAddr { listener_id, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 waiting.retain(|(id, _)| id != listener_id);
+                narrow.retain(|id| id != listener_id || is_loopback(address));
                 up += 1;
             }
             SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
+                narrow.retain(|id| id != listener_id);
                 if let Some(at) = waiting.iter().position(|(id, _)| id == listener_id) {
                     let (_, addr) = waiting.swap_remove(at);
                     refused = Some(listen_error(&addr, &root_cause(error)));
@@ -57,6 +69,11 @@ pub(crate) async fn listen_on(
         Some(error) if up == 0 || fixed_port => Err(error),
         _ => Ok(early),
     }
+}
+
+/// All interfaces. Those of IPv6 often have no address of use.
+fn is_any(addr: &Multiaddr) -> bool {
+    matches!(addr.iter().next(), Some(Protocol::Ip4(ip)) if ip.is_unspecified())
 }
 
 fn listen_error(addr: &Multiaddr, reason: &str) -> StartError {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::rpc;
+use p2pnode_behaviours::{nat::Report, rpc};
 use p2pnode_wire::{
     card::{Card, EndpointInfo},
     ids::ConversationId,
@@ -33,7 +33,7 @@ use crate::{
     history::History,
     mail::Mailbox,
     mutes::Mutes,
-    peers::{Availability, Peer, SwarmSeen},
+    peers::{Availability, Peer, PeerState, SwarmSeen},
     periodic::{Periodic, Work},
     presets::Preset,
     schedule::{self, Schedule, ScheduleError},
@@ -72,6 +72,8 @@ pub struct Looked {
     pub libp2p_peers: usize,
     /// Bootstrap addresses given.
     pub bootstrap: usize,
+    /// The same, as they were written.
+    pub bootstrap_addrs: Vec<String>,
     /// Those that did not work, with the reason.
     pub bootstrap_failed: Vec<(String, String)>,
     /// Names of swarms seen.
@@ -210,6 +212,18 @@ impl Node {
         lock(&self.0.shared.peers).snapshot(Instant::now())
     }
 
+    /// Everybody in this node's swarms, by name: [`peers`](Self::peers), and those of whom it only knows from others that
+    /// they are there, or not any more ([`Peer::card_known`] is off: name, state and swarms, nothing else). Of a swarm of
+    /// more than some four thousand members it is a part.
+    pub fn roster(&self) -> Vec<Peer> {
+        lock(&self.0.shared.peers).everybody(Instant::now())
+    }
+
+    /// How a member is, as far as this node knows; cheaper than a list. None: it knows of no such member.
+    pub fn state_of(&self, peer: &PeerId) -> Option<PeerState> {
+        lock(&self.0.shared.peers).state_of(peer)
+    }
+
     /// Members of one swarm.
     pub fn members(&self, swarm: &str) -> Vec<Peer> {
         self.peers().into_iter().filter(|peer| peer.swarms.iter().any(|name| name == swarm)).collect()
@@ -247,6 +261,7 @@ impl Node {
             interfaces: interfaces(),
             libp2p_peers: own.libp2p_peers,
             bootstrap: progress.bootstrap_count(),
+            bootstrap_addrs: progress.bootstrap_addrs(),
             bootstrap_failed: progress.bootstrap_failures(),
             swarms_seen: self.swarms_seen().into_iter().filter(|s| !s.joined).map(|s| s.name).collect(),
         }
@@ -280,6 +295,11 @@ impl Node {
             }
         };
         tokio::time::timeout(limit, wait).await.is_ok()
+    }
+
+    /// How this node looks from outside, and what it does about it. Nothing with a transport of somebody else's.
+    pub fn reach(&self) -> Report {
+        lock(&self.0.shared.own).reach.clone()
     }
 
     /// Own values, providers and lookups in the DHT.

@@ -1,20 +1,32 @@
 //! Who is known and how they are: a pure table, written by the event loop, read by every handle.
 
+mod peer;
+mod told;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
-pub use p2pnode_wire::card::Availability;
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+use p2pnode_behaviours::{presence::Status, upkeep::is_relayed};
 use p2pnode_wire::{
-    card::{Capability, Card, EndpointInfo},
+    card::Card,
     ids::{SwarmId, SwarmName, Team},
 };
+pub use peer::{Availability, KnownAddress, Peer, PeerRef, PeerState, SwarmSeen};
+
+pub(crate) use told::Told;
+use told::{Bare, Presence};
+
+use crate::path::{Connection, Connections, Path, best};
 
 /// Members gone for so long are forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// They are looked for so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// A member without a connection is looked up again after so long.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
@@ -37,133 +49,6 @@ const OFFLINE_AFTER: u32 = 2;
 /// Other swarms seen on the way; names are free to invent, so the list is short.
 const MAX_SWARMS_SEEN: usize = 256;
 
-/// Whether a member can be reached, as far as this node knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PeerState {
-    /// Connected, or heard from lately.
-    Online,
-    /// Its connection broke, and it has not answered since.
-    Suspect,
-    /// It said goodbye, or cannot be dialled.
-    Offline,
-}
-
-impl PeerState {
-    /// `online`, `suspect` or `offline`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Suspect => "suspect",
-            Self::Offline => "offline",
-        }
-    }
-}
-
-/// How traffic to a peer travels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    /// `direct`; relayed paths come with NAT traversal.
-    pub kind: &'static str,
-    /// `tcp`, `quic`, `memory` or `other`.
-    pub transport: &'static str,
-    /// The remote end of the connection.
-    pub addr: Multiaddr,
-}
-
-impl Path {
-    /// The path over a connection whose remote end is `addr`.
-    pub fn over(addr: Multiaddr) -> Self {
-        let transport = addr.iter().find_map(|part| match part {
-            Protocol::QuicV1 | Protocol::Quic => Some("quic"),
-            Protocol::Tcp(_) => Some("tcp"),
-            Protocol::Memory(_) => Some("memory"),
-            _ => None,
-        });
-        Self { kind: "direct", transport: transport.unwrap_or("other"), addr }
-    }
-}
-
-/// A peer by id and name, as lists and events show it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerRef {
-    /// Its id, proven by the connection or a signature.
-    pub id: PeerId,
-    /// The name it gives itself; a label, not a proof. Empty while its card is not known.
-    pub name: String,
-}
-
-/// An address of a peer and how this node came to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownAddress {
-    /// The address.
-    pub addr: Multiaddr,
-    /// `card`, `connection`, `mdns`, `local`, `identify`, …
-    pub source: String,
-}
-
-/// A member of one of this node's swarms, as it was when asked.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    /// Its id.
-    pub id: PeerId,
-    /// The name it gives itself.
-    pub name: String,
-    /// Whether it can be reached.
-    pub state: PeerState,
-    /// Round trip of the last ping.
-    pub rtt: Option<Duration>,
-    /// How it is connected, if it is.
-    pub path: Option<Path>,
-    /// Swarms it shares with this node.
-    pub swarms: Vec<String>,
-    /// What it says it can do.
-    pub capabilities: Vec<Capability>,
-    /// What it publishes.
-    pub endpoints: Vec<EndpointInfo>,
-    /// Its role, or empty.
-    pub role: String,
-    /// Its description, or empty.
-    pub description: String,
-    /// Its team, if any.
-    pub team: Option<String>,
-    /// Whether it takes work, by its own word.
-    pub availability: Availability,
-    /// How much it has to do, by its own word: 0 to 100.
-    pub load: Option<u8>,
-    /// Program and version.
-    pub agent: String,
-    /// Where it can be dialled.
-    pub addresses: Vec<KnownAddress>,
-    /// How long ago it was last heard from.
-    pub last_seen: Duration,
-    /// It lives for one command.
-    pub ephemeral: bool,
-}
-
-impl Peer {
-    /// Id and name.
-    pub fn to_ref(&self) -> PeerRef {
-        PeerRef { id: self.id, name: self.name.clone() }
-    }
-}
-
-/// A swarm seen on this host, the network or the way.
-#[derive(Debug, Clone)]
-pub struct SwarmSeen {
-    /// Its name.
-    pub name: String,
-    /// Nodes seen in it, this one included.
-    pub nodes: usize,
-    /// `local`, `mdns`, `bootstrap`, `joined`.
-    pub seen_by: Vec<String>,
-    /// Whether this node is in it.
-    pub joined: bool,
-    /// How long ago a node of it was last heard from.
-    pub last_seen: Duration,
-}
-
-type Connections = Vec<(ConnectionId, Multiaddr)>;
-
 struct Entry {
     state: PeerState,
     card: Option<Card>,
@@ -180,6 +65,12 @@ struct Entry {
     returned: bool,
     /// Whether those who watch were told last that it is there.
     told: bool,
+    /// What presence tells of it. While it takes it for there, failed dials alone do not make it offline.
+    presence: Option<Presence>,
+    /// Since when its state is what it is.
+    since: Instant,
+    /// Why no direct connection came about when one was tried last.
+    not_punched: Option<String>,
 }
 
 impl Entry {
@@ -198,7 +89,26 @@ impl Entry {
             recheck: None,
             returned: true,
             told: false,
+            presence: None,
+            since: now,
+            not_punched: None,
         }
+    }
+
+    fn set(&mut self, state: PeerState, now: Instant) {
+        if self.state != state {
+            (self.state, self.since) = (state, now);
+        }
+    }
+
+    /// Presence takes it for there, or has not decided yet.
+    fn is_watched(&self) -> bool {
+        self.presence.as_ref().is_some_and(|p| matches!(p.status, Status::Online | Status::Suspect))
+    }
+
+    fn name(&self) -> &str {
+        let card = self.card.as_ref().map(|card| card.name.as_str());
+        card.or(self.presence.as_ref().map(|presence| presence.name.as_str())).unwrap_or_default()
     }
 }
 
@@ -218,9 +128,15 @@ pub(crate) enum Change {
 pub(crate) struct Peers {
     names: HashMap<SwarmId, SwarmName>,
     entries: HashMap<PeerId, Entry>,
+    /// Those who have not greeted this node.
+    bare: HashMap<PeerId, Bare>,
     /// Connected peers that share no swarm with us (yet).
     strangers: HashMap<PeerId, Connections>,
     seen: BTreeMap<SwarmName, Seen>,
+    /// When a neighbour last thought the same about all of a swarm.
+    agreed: HashMap<SwarmId, Instant>,
+    /// When those gone for long are forgotten again.
+    next_sweep: Option<Instant>,
     limit: usize,
 }
 
@@ -233,7 +149,16 @@ struct Seen {
 impl Peers {
     /// Remembers at most `limit` of them.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { names: HashMap::new(), entries: HashMap::new(), strangers: HashMap::new(), seen: BTreeMap::new(), limit }
+        Self {
+            names: HashMap::new(),
+            entries: HashMap::new(),
+            bare: HashMap::new(),
+            next_sweep: None,
+            strangers: HashMap::new(),
+            seen: BTreeMap::new(),
+            agreed: HashMap::new(),
+            limit,
+        }
     }
 
     pub(crate) fn join(&mut self, id: SwarmId, name: SwarmName) {
@@ -242,11 +167,12 @@ impl Peers {
 
     pub(crate) fn connected(&mut self, peer: PeerId, connection: ConnectionId, remote: Multiaddr, now: Instant) {
         let Some(entry) = self.entries.get_mut(&peer) else {
-            self.strangers.entry(peer).or_default().push((connection, remote));
+            let others = self.strangers.entry(peer).or_default();
+            others.push(Connection::new(connection, remote, others));
             return;
         };
         entry.returned |= entry.connections.is_empty();
-        entry.connections.push((connection, remote));
+        entry.connections.push(Connection::new(connection, remote, &entry.connections));
         (entry.last_seen, entry.failures, entry.recheck) = (now, 0, None);
     }
 
@@ -259,13 +185,13 @@ impl Peers {
         now: Instant,
     ) -> Option<Change> {
         if let Some(connections) = self.strangers.get_mut(peer) {
-            connections.retain(|(known, _)| *known != connection);
+            connections.retain(|known| known.id != connection);
             if connections.is_empty() {
                 self.strangers.remove(peer);
             }
         }
         let entry = self.entries.get_mut(peer)?;
-        entry.connections.retain(|(known, _)| *known != connection);
+        entry.connections.retain(|known| known.id != connection);
         if !entry.connections.is_empty() || entry.state == PeerState::Offline {
             return None;
         }
@@ -275,13 +201,15 @@ impl Peers {
             return shown.then_some(Change::Left(reference));
         }
         if !broken {
-            let recheck = now + self.recheck_after();
-            self.entries.get_mut(peer)?.recheck = Some(recheck);
+            // Others watch it, and tell.
+            let recheck = if entry.is_watched() { None } else { Some(now + self.recheck_after()) };
+            self.entries.get_mut(peer)?.recheck = recheck;
             return None;
         }
         entry.recheck = Some(now + RETRY_FIRST);
         if entry.state == PeerState::Online {
-            (entry.state, entry.told) = (PeerState::Suspect, false);
+            entry.set(PeerState::Suspect, now);
+            entry.told = false;
             return Some(Change::Suspect(*peer));
         }
         None
@@ -306,12 +234,17 @@ impl Peers {
             self.make_room();
         }
         let connections = self.strangers.remove(&peer);
+        let bare = self.bare.remove(&peer);
         let entry = self.entries.entry(peer).or_insert_with(|| Entry::new(now));
+        if let Some(bare) = bare {
+            entry.presence = Some(bare.presence);
+        }
         entry.connections.extend(connections.into_iter().flatten());
         entry.swarms = ours;
         entry.agent = agent.to_owned();
         entry.ephemeral = ephemeral;
-        (entry.state, entry.last_seen, entry.failures, entry.recheck) = (PeerState::Online, now, 0, None);
+        entry.set(PeerState::Online, now);
+        (entry.last_seen, entry.failures, entry.recheck) = (now, 0, None);
         let (card, signed) = card?;
         // Of two greetings under way the older may arrive last. The number is a time: of one that was away it may be lower,
         // as its clock was put right.
@@ -333,7 +266,10 @@ impl Peers {
         }
         let oldest = self.entries.iter().filter(|(_, e)| e.connections.is_empty()).min_by_key(|(_, e)| e.last_seen);
         if let Some(peer) = oldest.map(|(peer, _)| *peer) {
-            self.entries.remove(&peer);
+            let Some(Entry { presence: Some(presence), since, last_seen, .. }) = self.entries.remove(&peer) else {
+                return;
+            };
+            self.bare.insert(peer, Bare { presence, since, last_seen });
         }
     }
 
@@ -347,6 +283,7 @@ impl Peers {
     /// The peer is no longer of interest, wherever it is.
     pub(crate) fn forget(&mut self, peer: &PeerId) -> Option<Change> {
         let reference = self.reference(*peer);
+        self.bare.remove(peer);
         let known = self.entries.remove(peer)?;
         // What is left of its connections ends as that of a stranger.
         if !known.connections.is_empty() {
@@ -361,7 +298,8 @@ impl Peers {
         let entry = self.entries.get_mut(peer)?;
         entry.recheck = None;
         entry.told = false;
-        let was = std::mem::replace(&mut entry.state, PeerState::Offline);
+        let was = entry.state;
+        entry.set(PeerState::Offline, Instant::now());
         (was != PeerState::Offline).then_some(Change::Left(reference))
     }
 
@@ -375,11 +313,13 @@ impl Peers {
         entry.recheck = Some(now + wait);
         match entry.state {
             PeerState::Online => {
-                (entry.state, entry.told) = (PeerState::Suspect, false);
+                entry.set(PeerState::Suspect, now);
+                entry.told = false;
                 Some(Change::Suspect(*peer))
             }
-            PeerState::Suspect if entry.failures >= OFFLINE_AFTER => {
-                entry.state = PeerState::Offline;
+            // Whom presence takes for there others reach, or it will say so.
+            PeerState::Suspect if entry.failures >= OFFLINE_AFTER && !entry.is_watched() => {
+                entry.set(PeerState::Offline, now);
                 Some(Change::Offline(*peer))
             }
             PeerState::Suspect | PeerState::Offline => None,
@@ -393,12 +333,24 @@ impl Peers {
         }
     }
 
+    /// A hole was tried in vain.
+    pub(crate) fn not_punched(&mut self, peer: &PeerId, reason: String) {
+        if let Some(entry) = self.entries.get_mut(peer) {
+            entry.not_punched = Some(reason);
+        }
+    }
+
+    /// Why there is only a circuit with `peer`.
+    pub(crate) fn why_relayed(&self, peer: &PeerId) -> Option<String> {
+        self.entries.get(peer)?.not_punched.clone()
+    }
+
     /// At most `max` members that should be dialled now to learn whether they live. Forgets those gone for long.
     pub(crate) fn due(&mut self, now: Instant, max: usize) -> Vec<PeerId> {
-        self.entries.retain(|_, e| {
-            let gone = e.state == PeerState::Offline && now.saturating_duration_since(e.last_seen) > FORGET_AFTER;
-            !(gone && e.connections.is_empty())
-        });
+        if self.next_sweep.is_none_or(|at| at <= now) {
+            self.next_sweep = Some(now + SWEEP_EVERY);
+            self.expire(now);
+        }
         let mut due: Vec<_> = self.entries.iter_mut().filter(|(_, e)| e.recheck.is_some_and(|at| at <= now)).collect();
         due.sort_by_key(|(_, e)| e.recheck);
         due.truncate(max);
@@ -411,11 +363,18 @@ impl Peers {
             .collect()
     }
 
-    /// Members that are there, those of one command left out.
+    fn expire(&mut self, now: Instant) {
+        let gone = |state, since| state == PeerState::Offline && now.saturating_duration_since(since) > FORGET_AFTER;
+        self.entries.retain(|_, e| !(gone(e.state, e.last_seen.max(e.since)) && e.connections.is_empty()));
+        self.bare.retain(|_, bare| !gone(bare.presence.state(), bare.since));
+    }
+
+    /// Members this node has met and that are there, those of one command left out.
     pub(crate) fn online(&self) -> usize {
         self.entries.values().filter(|e| e.state == PeerState::Online && !e.ephemeral).count()
     }
 
+    /// Whether it has greeted this node.
     pub(crate) fn is_member(&self, peer: &PeerId) -> bool {
         self.entries.contains_key(peer)
     }
@@ -435,12 +394,26 @@ impl Peers {
 
     /// The remote end of a connection with `peer`.
     pub(crate) fn remote_of(&self, peer: &PeerId) -> Option<Multiaddr> {
-        let member = self.entries.get(peer).and_then(|e| e.connections.first());
-        member.or_else(|| self.strangers.get(peer).and_then(|c| c.first())).map(|(_, remote)| remote.clone())
+        self.best_of(peer).map(|connection| connection.remote.clone())
+    }
+
+    /// The path of a call that went over the connection with this remote end. Of a circuit that the peer began the call
+    /// knows the peer's id alone.
+    pub(crate) fn path_over(&self, peer: &PeerId, remote: &Multiaddr) -> Path {
+        let member = self.entries.get(peer).map(|entry| &entry.connections);
+        let all = member.or_else(|| self.strangers.get(peer)).into_iter().flatten();
+        let is_it = |one: &&Connection| one.remote == *remote || (is_relayed(remote) && is_relayed(&one.remote));
+        all.into_iter().find(is_it).map_or_else(|| Path::over(remote.clone()), Connection::path)
+    }
+
+    fn best_of(&self, peer: &PeerId) -> Option<&Connection> {
+        let member = self.entries.get(peer).and_then(|e| best(&e.connections));
+        member.or_else(|| self.strangers.get(peer).and_then(|connections| best(connections)))
     }
 
     pub(crate) fn name_of(&self, peer: &PeerId) -> Option<&str> {
-        self.entries.get(peer)?.card.as_ref().map(|card| card.name.as_str())
+        let bare = || self.bare.get(peer).map(|bare| bare.presence.name.as_str());
+        self.entries.get(peer).map(Entry::name).or_else(bare).filter(|name| !name.is_empty())
     }
 
     pub(crate) fn reference(&self, peer: PeerId) -> PeerRef {
@@ -480,19 +453,29 @@ impl Peers {
         self.entries.get(peer).and_then(|entry| self.show(*peer, entry, now))
     }
 
+    /// The same with those of whom presence alone tells.
+    pub(crate) fn everybody(&self, now: Instant) -> Vec<Peer> {
+        let bare = self.bare.iter().map(|(id, bare)| self.show_bare(*id, bare, now));
+        let mut peers: Vec<Peer> =
+            self.entries.iter().filter_map(|(id, e)| self.show(*id, e, now)).chain(bare).collect();
+        peers.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        peers
+    }
+
     fn show(&self, id: PeerId, entry: &Entry, now: Instant) -> Option<Peer> {
         let card = entry.card.as_ref()?;
-        let connected = entry.connections.first().map(|(_, remote)| remote.clone());
+        let path = best(&entry.connections).map(Connection::path);
         let known = card.addresses.iter().filter_map(|a| a.parse().ok());
         let mut addresses: Vec<KnownAddress> = known.map(|addr| KnownAddress { addr, source: "card".into() }).collect();
-        addresses.extend(connected.iter().map(|a| KnownAddress { addr: a.clone(), source: "connection".into() }));
+        addresses.extend(path.iter().map(|path| KnownAddress { addr: path.addr.clone(), source: "connection".into() }));
+        let there = entry.presence.as_ref().filter(|_| entry.state == PeerState::Online);
         Some(Peer {
             id,
             name: card.name.clone(),
             state: entry.state,
             rtt: entry.rtt,
-            path: connected.map(Path::over),
-            swarms: entry.swarms.iter().filter_map(|s| self.names.get(s)).map(ToString::to_string).collect(),
+            path,
+            swarms: self.swarm_names(entry.swarms.iter()),
             capabilities: card.capabilities.clone(),
             endpoints: card.endpoints.clone(),
             role: card.role.clone(),
@@ -502,9 +485,14 @@ impl Peers {
             load: card.load.map(|load| load.min(100)),
             agent: entry.agent.clone(),
             addresses,
-            last_seen: now.saturating_duration_since(entry.last_seen),
+            last_seen: now.saturating_duration_since(self.last_seen(there, entry.last_seen)),
             ephemeral: entry.ephemeral,
+            card_known: true,
         })
+    }
+
+    fn swarm_names<'a>(&self, swarms: impl Iterator<Item = &'a SwarmId>) -> Vec<String> {
+        swarms.filter_map(|swarm| self.names.get(swarm)).map(ToString::to_string).collect()
     }
 
     /// Somebody is in a swarm of that name.
@@ -562,6 +550,7 @@ pub(crate) mod testing {
             addresses: Vec::new(),
             last_seen: Duration::ZERO,
             ephemeral: false,
+            card_known: true,
         }
     }
 }

@@ -84,3 +84,75 @@ fn many_members_do_not_cost_a_dial_a_second() {
     let different: BTreeSet<_> = soon.iter().chain(&later).collect();
     assert_eq!(different.len(), 200, "each has its turn");
 }
+
+/// What presence says of a member, with its name if it says so itself.
+fn told(status: Status, name: Option<&str>) -> Told {
+    let swarm = SwarmId::open(&"garden".parse().expect("a name"));
+    Told { swarm, status, alive: name.map(|name| (name.to_owned(), 1)) }
+}
+
+#[test]
+fn members_known_by_presence_alone_have_a_name_and_a_state() {
+    let (mut peers, now) = met(0, Instant::now());
+    let peer = PeerId::random();
+    assert_eq!(peers.told(peer, told(Status::Suspect, None), now), None);
+    assert!(peers.everybody(now).is_empty(), "nobody has said that it is there");
+    assert_eq!(peers.told(peer, told(Status::Online, Some("calculator")), now), None, "it has shown no card");
+    assert!(peers.snapshot(now).is_empty() && peers.get(&peer, now).is_none() && !peers.is_member(&peer));
+    assert!(peers.swarms_of(&peer).is_empty(), "it has not greeted: it may do nothing here");
+    let shown = peers.everybody(now);
+    assert_eq!(
+        shown.iter().map(|p| (p.name.as_str(), p.state, p.card_known)).collect::<Vec<_>>(),
+        [("calculator", PeerState::Online, false)]
+    );
+    assert_eq!(shown[0].swarms, ["garden"]);
+    let swarm = SwarmId::open(&"garden".parse().expect("a name"));
+    assert_eq!(peers.told_as(&swarm, "calculator"), [peer]);
+    assert!(peers.told_as(&swarm, "").is_empty());
+    let _ = peers.told(peer, told(Status::Suspect, None), now);
+    assert_eq!(peers.state_of(&peer), Some(PeerState::Suspect));
+    let _ = peers.told(peer, told(Status::Offline, None), now);
+    assert_eq!(peers.state_of(&peer), Some(PeerState::Offline));
+    // Shown for a while, then forgotten.
+    let _ = peers.due(now + Duration::from_secs(580), 1);
+    assert!(peers.state_of(&peer).is_some());
+    let _ = peers.due(now + Duration::from_secs(601), 1);
+    assert_eq!(peers.state_of(&peer), None);
+}
+
+#[test]
+fn whom_presence_takes_for_there_failed_dials_do_not_make_offline() {
+    let (mut peers, now) = met(0, Instant::now());
+    let peer = PeerId::random();
+    let card = Card { name: "n".into(), ..Card::new(PeerKey([1; 32])) };
+    comes(&mut peers, peer, 1, &card, now);
+    let _ = peers.told(peer, told(Status::Online, Some("n")), now);
+    // A connection counts more than words.
+    assert_eq!(peers.told(peer, told(Status::Suspect, None), now), None);
+    assert_eq!(peers.told(peer, told(Status::Offline, None), now), None);
+    assert_eq!(peers.state_of(&peer), Some(PeerState::Online));
+    let _ = peers.told(peer, told(Status::Online, Some("n")), now);
+    assert_eq!(peers.disconnected(&peer, ConnectionId::new_unchecked(1), true, now), Some(Change::Suspect(peer)));
+    for _ in 0..5 {
+        assert_eq!(peers.dial_failed(&peer, now), None);
+    }
+    assert_eq!(peers.told(peer, told(Status::Offline, None), now), Some(Change::Offline(peer)));
+    assert!(peers.due(now + Duration::from_secs(120), 8).is_empty(), "it is not dialled for ever");
+    // It has contradicted, elsewhere.
+    assert_eq!(peers.told(peer, told(Status::Online, Some("n")), now), Some(Change::Joined(peer)));
+    let left = peers.told(peer, told(Status::Left, None), now);
+    assert_eq!(left, Some(Change::Left(PeerRef { id: peer, name: "n".into() })));
+}
+
+#[test]
+fn who_is_there_without_a_connection_was_seen_when_a_neighbour_agreed() {
+    let (mut peers, now) = met(0, Instant::now());
+    let peer = PeerId::random();
+    let _ = peers.told(peer, told(Status::Online, Some("n")), now);
+    let later = now + Duration::from_secs(1_000);
+    let seen = |peers: &Peers| peers.everybody(later).first().map(|p| p.last_seen);
+    assert_eq!(seen(&peers), Some(Duration::from_secs(1_000)));
+    peers.agreed(told(Status::Online, None).swarm, later - Duration::from_secs(20));
+    assert_eq!(seen(&peers), Some(Duration::from_secs(20)));
+    assert!(peers.unheard(later).is_empty(), "nobody can dial it: it has shown no card");
+}

@@ -123,6 +123,10 @@ impl Progress {
         self.bootstrap.iter().filter_map(failed).collect()
     }
 
+    pub(crate) fn bootstrap_addrs(&self) -> Vec<String> {
+        self.bootstrap.keys().cloned().collect()
+    }
+
     pub(crate) fn bootstrap_count(&self) -> usize {
         self.bootstrap.len()
     }

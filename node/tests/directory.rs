@@ -50,7 +50,8 @@ async fn whoever_takes_the_name_of_one_that_is_away_is_not_called() {
         other => panic!("{other}"),
     };
     let error = caller.peer("calc").await.expect_err("not silently");
-    assert_eq!(refused(&error), [bearer, second.peer_id()], "both are named");
+    let both = refused(&error);
+    assert!(both.len() == 2 && both.contains(&bearer) && both.contains(&second.peer_id()), "both are named: {both:?}");
     assert!(caller.call::<i64>("calc", "sum", (1, 2)).await.is_err());
     assert_eq!(caller.call(second.peer_id(), "sum", (1, 2)).await.map(|three: i64| three), Ok(3), "by its id");
 

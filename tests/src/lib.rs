@@ -22,10 +22,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 mod control;
+mod lab;
 mod netns;
 mod victim;
 
 pub use control::{Control, Reply, read, read_until};
+pub use lab::{Lab, Router, may_make_routers};
 pub use netns::{Namespace, may_make_namespaces};
 pub use victim::{RECOVERY, Victim};
 

@@ -87,6 +87,19 @@ impl Namespace {
         must(&["-n", &self.name, "link", "set", "lan", if plugged { "up" } else { "down" }]);
     }
 
+    /// Runs `ip` inside.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub(crate) fn ip(&self, args: &[&str]) {
+        must(&[&["-n", self.name.as_str()], args].concat());
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");

@@ -70,7 +70,17 @@ fn lock_file() -> String {
 fn no_crate_is_below_its_floor() {
     let lock = lock_file();
     let all = packages(&lock);
-    for needed in ["libp2p-gossipsub", "yamux", "libp2p-quic", "quinn-proto", "libp2p-core", "snow", "p2pnode-tests"] {
+    for needed in [
+        "libp2p-gossipsub",
+        "yamux",
+        "libp2p-quic",
+        "quinn-proto",
+        "libp2p-core",
+        "libp2p-relay",
+        "libp2p-upnp",
+        "snow",
+        "p2pnode-tests",
+    ] {
         assert!(all.iter().any(|(name, _)| *name == needed), "{needed} is not in Cargo.lock: is it read rightly?");
     }
     assert_eq!(below_floor(&lock), Vec::<String>::new());

@@ -9,6 +9,7 @@ use std::{
 };
 
 use libp2p_core::{Multiaddr, multiaddr::Protocol};
+use libp2p_identity::PeerId;
 
 use super::range::{self, Private};
 
@@ -318,8 +319,32 @@ pub fn is_loopback(addr: &Multiaddr) -> bool {
             || addr.iter().any(|protocol| matches!(protocol, Protocol::Memory(_))))
 }
 
-fn is_relayed(addr: &Multiaddr) -> bool {
-    addr.iter().any(|protocol| matches!(protocol, Protocol::P2pCircuit))
+/// Whether `addr` leads over a relay. Who comes over one is known by its id alone.
+pub fn is_relayed(addr: &Multiaddr) -> bool {
+    matches!(addr.iter().next(), Some(Protocol::P2p(_)))
+        || addr.iter().any(|protocol| matches!(protocol, Protocol::P2pCircuit))
+}
+
+/// The relay over which `addr` leads, if it does and names it.
+pub fn relay_of(addr: &Multiaddr) -> Option<PeerId> {
+    if !is_relayed(addr) {
+        return None;
+    }
+    addr.iter().take_while(|part| !matches!(part, Protocol::P2pCircuit)).find_map(|part| match part {
+        Protocol::P2p(peer) => Some(peer),
+        _ => None,
+    })
+}
+
+/// The part of `addr` up to the relay: what is dialled from here.
+pub(super) fn first_hop(addr: &Multiaddr) -> Multiaddr {
+    addr.iter().take_while(|part| !matches!(part, Protocol::P2pCircuit)).collect()
+}
+
+/// Whether `addr` is one of the Internet: neither private, of this host or link, nor of a range without hosts. What is
+/// behind a relay is not.
+pub fn is_public(addr: &Multiaddr) -> bool {
+    !is_relayed(addr) && ip_of(addr).is_some_and(range::is_public)
 }
 
 /// The network that counts as one neighbour: /24 of IPv4, /48 of IPv6. None for private addresses and names.

@@ -8,7 +8,7 @@ use std::{
 use futures::FutureExt;
 use futures_timer::Delay;
 use libp2p_allow_block_list as block_list;
-use libp2p_core::{Endpoint, Multiaddr};
+use libp2p_core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr::Protocol};
 use libp2p_identify as identify;
 use libp2p_identity::{Keypair, PeerId};
 use libp2p_ping as ping;
@@ -19,7 +19,7 @@ use libp2p_swarm::{
 };
 
 use super::{
-    address::AddressRules,
+    address::{AddressRules, first_hop, is_relayed, relay_of},
     book::{Book, Source},
     config::Config,
     event::{Cause, Event},
@@ -45,6 +45,7 @@ const PROTOCOL_VERSION: &str = "p2pnode/1";
 
 #[derive(Debug)]
 struct Open {
+    peer: PeerId,
     remote: Multiaddr,
     failed_pings: u32,
     silent: bool,
@@ -183,8 +184,9 @@ impl Behaviour {
     }
 
     fn opened(&mut self, event: &ConnectionEstablished<'_>) {
-        let remote = event.endpoint.get_remote_address().clone();
-        self.open.insert(event.connection_id, Open { remote: remote.clone(), failed_pings: 0, silent: false });
+        let remote = self.remote_end(event.endpoint);
+        let open = Open { peer: event.peer_id, remote: remote.clone(), failed_pings: 0, silent: false };
+        self.open.insert(event.connection_id, open);
         self.emit(Event::Connected {
             peer: event.peer_id,
             connection: event.connection_id,
@@ -192,6 +194,24 @@ impl Behaviour {
             first: event.other_established == 0,
             dialer: event.endpoint.is_dialer(),
         });
+    }
+
+    /// Where the peer is. Of one that came over a relay the transport tells the id alone; our end of the circuit has the
+    /// rest, but for the relay's id if the relay was dialled without it.
+    fn remote_end(&self, endpoint: &ConnectedPoint) -> Multiaddr {
+        match endpoint {
+            ConnectedPoint::Listener { local_addr, send_back_addr } if is_relayed(local_addr) => {
+                let mut hop = first_hop(local_addr);
+                let relay = || self.open.values().find(|open| open.remote == hop).map(|open| open.peer);
+                if relay_of(local_addr).is_none()
+                    && let Some(relay) = relay()
+                {
+                    hop.push(Protocol::P2p(relay));
+                }
+                hop.into_iter().chain([Protocol::P2pCircuit]).chain(send_back_addr).collect()
+            }
+            other => other.get_remote_address().clone(),
+        }
     }
 
     fn closed(&mut self, event: &ConnectionClosed<'_>) {
@@ -273,7 +293,8 @@ impl Behaviour {
             }
         }
         let protocols: Vec<StreamProtocol> = info.protocols.into_iter().take(MAX_PROTOCOLS).collect();
-        self.emit(Event::Identified { peer, agent: cut(info.agent_version), protocols, listen_addrs });
+        let (agent, observed) = (cut(info.agent_version), info.observed_addr);
+        self.emit(Event::Identified { peer, agent, protocols, listen_addrs, connection, observed });
     }
 
     fn poll_twins(&mut self, cx: &mut Context<'_>) {

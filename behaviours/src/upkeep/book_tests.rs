@@ -35,6 +35,11 @@ fn nobody_outside_names_addresses_inside() {
     assert!(!book.learn(peer, &addr("/ip4/127.0.0.1/tcp/22"), Source::Identify, Some(&outside)));
     assert!(!book.learn(peer, &addr("/ip4/10.0.0.1/tcp/22"), Source::Identify, Some(&outside)));
     assert!(!book.learn(peer, &loopback, Source::Identify, Some(&inside)), "its own loopback is not ours");
+    let relay = format!("p2p/{}/p2p-circuit", PeerId::random());
+    let over = |at: &str| addr(&format!("/ip4/{at}/tcp/1/{relay}"));
+    assert!(!book.learn(peer, &over("127.0.0.1"), Source::Card, Some(&outside)), "a relay inside");
+    assert!(!book.learn(peer, &over("192.168.1.1"), Source::Card, Some(&outside)));
+    assert!(book.learn(peer, &over("9.9.9.9"), Source::Card, Some(&outside)));
     assert!(book.learn(peer, &addr("/ip4/9.9.9.9/tcp/22"), Source::Identify, Some(&outside)));
     assert!(book.learn(peer, &loopback, Source::Identify, Some(&here)), "a node on this host");
     assert!(book.learn(peer, &addr("/ip4/127.0.0.1/tcp/1"), Source::User, None));

@@ -12,7 +12,8 @@ pub struct Config {
     pub agent: String,
     /// How many connections, and how fast.
     pub limits: Limits,
-    /// A ping is sent this long after the last one. Default 15 s.
+    /// A ping is sent this long after the last one: for round trips, and for peers that take no part in presence, which
+    /// notices silence sooner. Default 60 s.
     pub ping_interval: Duration,
     /// An unanswered ping counts as failed after this time. Default 10 s.
     pub ping_timeout: Duration,
@@ -29,7 +30,7 @@ impl Default for Config {
         Self {
             agent: concat!("p2pnode/", env!("CARGO_PKG_VERSION")).into(),
             limits: Limits::default(),
-            ping_interval: Duration::from_secs(15),
+            ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(10),
             ping_failures: 2,
             hide_addresses: false,

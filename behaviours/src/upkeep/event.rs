@@ -14,7 +14,8 @@ pub enum Event {
         peer: PeerId,
         /// Which one.
         connection: ConnectionId,
-        /// Where the peer is; for an inbound connection with a port that it does not listen on.
+        /// Where the peer is; for an inbound connection with a port that it does not listen on, or with the relay over
+        /// which it came.
         remote: Multiaddr,
         /// There was none before.
         first: bool,
@@ -51,6 +52,10 @@ pub enum Event {
         protocols: Vec<StreamProtocol>,
         /// Where it says it listens, at most 10, unchecked.
         listen_addrs: Vec<Multiaddr>,
+        /// On which connection it said so.
+        connection: ConnectionId,
+        /// Where it says it sees us, unchecked.
+        observed: Multiaddr,
     },
     /// Another node uses our key, at this address: a copied data directory.
     DuplicateIdentity {

@@ -15,6 +15,7 @@ use libp2p_swarm::{
 };
 
 use super::{
+    address::is_relayed,
     book::Book,
     hold::{Handler, Holds},
     state::State,
@@ -30,7 +31,8 @@ pub struct Manager {
 
 impl Manager {
     fn established(&mut self, event: &ConnectionEstablished<'_>) {
-        self.state.opened(event.connection_id, event.peer_id, event.endpoint.is_listener());
+        let inbound = event.endpoint.is_listener();
+        self.state.opened(event.connection_id, event.peer_id, inbound, event.endpoint.is_relayed());
         for addr in event.failed_addresses {
             self.book.failed(&event.peer_id, addr);
         }
@@ -69,10 +71,10 @@ impl NetworkBehaviour for Manager {
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.state.admit(&peer, true).map_err(ConnectionDenied::new)?;
+        self.state.admit(&peer, true, is_relayed(local)).map_err(ConnectionDenied::new)?;
         Ok(self.holds.handler(&peer, connection))
     }
 
@@ -91,11 +93,11 @@ impl NetworkBehaviour for Manager {
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        addr: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.state.admit(&peer, false).map_err(ConnectionDenied::new)?;
+        self.state.admit(&peer, false, is_relayed(addr)).map_err(ConnectionDenied::new)?;
         Ok(self.holds.handler(&peer, connection))
     }
 

@@ -31,7 +31,7 @@ mod state;
 pub(crate) mod testing;
 mod twin;
 
-pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private};
+pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private, is_public, is_relayed, relay_of};
 pub use behaviour::Behaviour;
 pub use book::{Book, Source};
 pub use compact::{Boxed, Compact};

@@ -91,6 +91,13 @@ pub(super) fn is_multicast(ip: IpAddr) -> bool {
     ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast())
 }
 
+/// An address of the Internet.
+pub(super) fn is_public(ip: IpAddr) -> bool {
+    let ip = embedded(ip);
+    let nowhere = ip.is_loopback() || ip.is_unspecified() || is_link_local(ip) || is_multicast(ip) || is_reserved(ip);
+    !nowhere && Private::of(ip).is_none() && !is_metadata(ip)
+}
+
 /// "This network", protocol assignments, discard, and class E.
 pub(super) fn is_reserved(ip: IpAddr) -> bool {
     match ip {

@@ -65,6 +65,7 @@ struct Visitor {
 struct Connection {
     peer: PeerId,
     inbound: bool,
+    relayed: bool,
     host: Option<Host>,
 }
 
@@ -140,12 +141,14 @@ impl State {
         Ok(())
     }
 
-    /// The peer is authenticated now; `open` follows, or `failed`.
-    pub(super) fn admit(&self, peer: &PeerId, inbound: bool) -> Result<(), Refused> {
+    /// The peer is authenticated now; `open` follows, or `failed`. Circuits do not stand in the way of the direct connection
+    /// that is to take their place.
+    pub(super) fn admit(&self, peer: &PeerId, inbound: bool, relayed: bool) -> Result<(), Refused> {
         if self.open.len() >= self.limits.total {
             return Err(Refused::Total);
         }
-        if self.open.values().filter(|open| open.peer == *peer).count() >= self.limits.per_peer {
+        let alike = |open: &&Connection| open.peer == *peer && open.relayed == relayed;
+        if self.open.values().filter(alike).count() >= self.limits.per_peer {
             return Err(Refused::PerPeer);
         }
         if self.is_member(peer) {
@@ -162,13 +165,13 @@ impl State {
         }
     }
 
-    pub(super) fn opened(&mut self, id: ConnectionId, peer: PeerId, inbound: bool) {
+    pub(super) fn opened(&mut self, id: ConnectionId, peer: PeerId, inbound: bool, relayed: bool) {
         self.pending_out.remove(&id);
         let host = self.settle(id);
         if let Some(visitor) = host.and_then(|host| self.hosts.get_mut(&host)) {
             visitor.open += 1;
         }
-        self.open.insert(id, Connection { peer, inbound, host });
+        self.open.insert(id, Connection { peer, inbound, relayed, host });
     }
 
     pub(super) fn failed(&mut self, id: ConnectionId) {

@@ -17,9 +17,9 @@ fn id(number: usize) -> ConnectionId {
 /// Accepts, authenticates and opens, as the swarm does.
 fn connect(state: &mut State, number: usize, peer: PeerId, remote: &Multiaddr, now: Instant) -> Result<(), Refused> {
     state.accept(id(number), remote, now)?;
-    let admitted = state.admit(&peer, STRANGE);
+    let admitted = state.admit(&peer, STRANGE, false);
     match admitted {
-        Ok(()) => state.opened(id(number), peer, true),
+        Ok(()) => state.opened(id(number), peer, true, false),
         Err(_) => state.failed(id(number)),
     }
     admitted
@@ -120,8 +120,8 @@ fn counts_hold_under_any_order() {
             2 if !pending.is_empty() => {
                 let id = pending.swap_remove(rng.random_range(0..pending.len()));
                 let peer = PeerId::random();
-                if state.admit(&peer, true).is_ok() {
-                    state.opened(id, peer, true);
+                if state.admit(&peer, true, false).is_ok() {
+                    state.opened(id, peer, true, false);
                     open.push(id);
                 } else {
                     state.failed(id);

@@ -17,6 +17,7 @@ pub mod key;
 pub mod limits;
 pub mod mail;
 pub mod msgpack;
+pub mod presence;
 pub mod protocol;
 pub mod rpc;
 pub mod sign;

@@ -10,5 +10,7 @@ pub const RPC_MUX: &str = "/p2pnode/rpc-mux/1";
 pub const MAIL: &str = "/p2pnode/mail/1";
 /// Catching up with what a swarm has said.
 pub const SYNC: &str = "/p2pnode/sync/1";
+/// Who is there.
+pub const PRESENCE: &str = "/p2pnode/presence/1";
 /// Kademlia.
 pub const KAD: &str = "/p2pnode/kad/1";

@@ -23,6 +23,8 @@ pub enum Domain {
     Mail,
     /// A value in the DHT.
     Value,
+    /// A word about who is there.
+    Presence,
 }
 
 impl Domain {
@@ -33,6 +35,7 @@ impl Domain {
             Self::Card => b"p2pnode/card/1",
             Self::Mail => b"p2pnode/mail/1",
             Self::Value => b"p2pnode/value/1",
+            Self::Presence => b"p2pnode/presence/1",
         }
     }
 }

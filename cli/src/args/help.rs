@@ -13,7 +13,7 @@ use super::Cli;
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["up", "down", "status", "availability", "logs", "serve", "schedule", "wait"]),
     ("Swarm", &["swarms", "members", "mute", "unmute", "block", "unblock"]),
-    ("Look", &["peers", "peer", "names", "find", "ping", "artifact", "card"]),
+    ("Look", &["peers", "peer", "names", "find", "ping", "netcheck", "artifact", "card"]),
     ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
     ("Observe", &["watch", "conv", "history", "dht"]),
     ("Tooling", &["id", "export", "import", "completions", "version"]),

@@ -68,6 +68,8 @@ pub(crate) enum Verb {
     Card(artifact::Card),
     /// Measure the round trip to a peer and show the path
     Ping(reach::Ping),
+    /// Show what routers do to this host, and how it is reached from outside
+    Netcheck(reach::Netcheck),
     /// Ask a swarm, or one peer; acks and replies stream in
     Ask(ask::Ask),
     /// Call an endpoint of everybody in a swarm who serves it
@@ -181,6 +183,7 @@ impl Verb {
             Self::Artifact(_) => "artifact",
             Self::Card(_) => "card",
             Self::Ping(_) => "ping",
+            Self::Netcheck(_) => "netcheck",
             Self::Ask(_) => "ask",
             Self::Broadcast(_) => "broadcast",
             Self::Emit(_) => "emit",

@@ -77,6 +77,7 @@ Look:
   names         Show who bears which name, and let a name go
   find          Find nodes through the directory, also those that are no neighbours
   ping          Measure the round trip to a peer and show the path
+  netcheck      Show what routers do to this host, and how it is reached from outside
   artifact      List, fetch and keep documents that nodes serve
   card          Show and set the agent card that nodes serve
 
@@ -146,6 +147,7 @@ fn short_help_fits_a_screen_and_long_help_names_the_variables() {
         "swarms",
         "find",
         "ping",
+        "netcheck",
         "wait",
         "dht",
         "id",

@@ -14,6 +14,18 @@ pub(crate) enum Allow {
     Any,
 }
 
+/// What the node has to do with circuits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Relay {
+    /// Be reached over a relay of a member where nobody can dial this node
+    #[default]
+    Auto,
+    /// Have nothing to do with relays
+    Off,
+    /// Carry circuits for members, besides: for hosts with a public address
+    Server,
+}
+
 /// The one endpoint of `serve`.
 #[derive(Debug, Clone)]
 pub(crate) struct Single {
@@ -98,6 +110,14 @@ pub(crate) struct Up {
     /// Who may call in an open swarm
     #[arg(long, value_name = "WHO", value_enum, default_value_t)]
     pub(crate) allow: Allow,
+
+    /// What to do where routers stand between members
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) relay: Relay,
+
+    /// Ask the router to open a port
+    #[arg(long)]
+    pub(crate) upnp: bool,
 
     /// Do not tell strangers the names of the swarms
     #[arg(long)]

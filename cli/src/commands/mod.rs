@@ -19,6 +19,7 @@ mod logs;
 mod members;
 mod mute;
 mod names;
+mod netcheck;
 mod outbox;
 mod peer;
 mod peers;
@@ -85,6 +86,7 @@ pub(crate) async fn local(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Peer(args) => Box::pin(peer::run(ctx, &args)).await.map(|()| 0),
         Verb::Peers(args) => Box::pin(peers::run(ctx, &args)).await.map(|()| 0),
         Verb::Find(args) => Box::pin(find::run(ctx, &args)).await.map(|()| 0),
+        Verb::Netcheck(args) => Box::pin(netcheck::run(ctx, &args)).await.map(|()| 0),
         Verb::Ping(args) => Box::pin(ping::run(ctx, &args)).await,
         Verb::Artifact(args) => Box::pin(artifact::run(ctx, args)).await.map(|()| 0),
         Verb::Card(args) => Box::pin(artifact::run(ctx, args.into())).await.map(|()| 0),

@@ -3,7 +3,7 @@
 use crate::{
     args::{
         talk::Serve,
-        up::{Single, Up},
+        up::{Relay, Single, Up},
     },
     context::Ctx,
     error::CliError,
@@ -41,6 +41,8 @@ pub(super) async fn run(ctx: &Ctx, args: Serve) -> Result<u8, CliError> {
         port: args.port,
         listen: Vec::new(),
         allow: args.allow,
+        relay: Relay::Auto,
+        upnp: false,
         hidden: false,
         no_dht: false,
         detach: false,

@@ -16,6 +16,7 @@ use crate::{
     output::{
         address, escape_line,
         json::{Meta, millis},
+        reach,
         render::{count, duration, short_id, size},
         style::Role,
     },
@@ -112,7 +113,10 @@ impl Screen {
             "control": daemon.socket().display().to_string(),
             "uptime_ms": millis(daemon.uptime()),
             "swarms": self.swarms.iter().map(swarm).collect::<Vec<_>>(),
-            "network": {"listen": self.listen, "allow": if facts.any { "any" } else { "private" }},
+            "network": {
+                "listen": self.listen, "allow": if facts.any { "any" } else { "private" },
+                "reach": reach::json(&node.reach()),
+            },
             "dht": {"peers": self.table},
             "serving": daemon.serving(),
             "load": {
@@ -139,6 +143,7 @@ impl Screen {
             lines.push(row(label, &format!("{:width$} (open)   {}", swarm.name, swarm.text())));
         }
         lines.push(row("network", &address::line(&self.listen, out.glyphs.cut)));
+        lines.push(row("", &reach::line(&node.reach(), out.glyphs)));
         let table = self.table.map(|peers| format!("{} in the table", count(peers, "peer", "peers")));
         lines.push(row("dht", table.as_deref().unwrap_or("did not answer")));
         let serving = daemon.serving();

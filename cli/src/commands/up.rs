@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use p2pnode::{Allow, Builder, Capability, Endpoint, ErrorCode, Multiaddr, Node, NodeEvent, presets};
+use p2pnode::{Allow, Builder, Capability, Endpoint, ErrorCode, Multiaddr, Node, NodeEvent, nat::Relay, presets};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -192,6 +192,12 @@ impl Wanted {
             .dht(!args.no_dht)
             .hidden(args.hidden)
             .allow(if args.allow == up::Allow::Any { Allow::Any } else { Allow::Private })
+            .relay(match args.relay {
+                up::Relay::Auto => Relay::Auto,
+                up::Relay::Off => Relay::Off,
+                up::Relay::Server => Relay::Server,
+            })
+            .upnp(args.upnp)
             .bootstrap(self.bootstrap.iter().cloned())
             .exec(program::scheduled(self.slots.clone()));
         builder = match port {

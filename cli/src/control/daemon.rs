@@ -156,6 +156,7 @@ impl Daemon {
             addresses: listen.map(|addr| KnownAddress { addr, source: "own".into() }).collect(),
             last_seen: Duration::ZERO,
             ephemeral: false,
+            card_known: true,
         })
     }
 

@@ -55,6 +55,7 @@ verbs! {
     "members" => Members,
     "mute" => Mute,
     "names" => Names,
+    "netcheck" => Netcheck,
     "outbox" => Outbox,
     "peer" => Peer,
     "peers" => Peers,

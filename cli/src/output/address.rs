@@ -6,8 +6,11 @@ pub(crate) fn socket(addr: &str) -> Option<String> {
     Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
 }
 
-/// The IP address of a multiaddr.
+/// The IP address of a multiaddr; none if that is the one of a relay.
 pub(crate) fn ip(addr: &str) -> Option<&str> {
+    if is_relayed(addr) {
+        return None;
+    }
     parts(addr).map(|(ip, ..)| ip)
 }
 
@@ -22,7 +25,7 @@ fn parts(addr: &str) -> Option<(&str, &str, &'static str)> {
 /// Places with their transports, this host's own last: `192.168.1.25:9999 (quic, tcp)`.
 pub(crate) fn places(addrs: &[String]) -> Vec<String> {
     let mut places: Vec<(String, Vec<&str>)> = Vec::new();
-    for addr in addrs {
+    for addr in addrs.iter().filter(|addr| !is_relayed(addr)) {
         let Some((place, (_, _, transport))) = socket(addr).zip(parts(addr)) else {
             places.push((addr.clone(), Vec::new()));
             continue;
@@ -47,7 +50,8 @@ const PLACES: usize = 4;
 /// Where a node listens, on one line: no more than a few places, and none that are of no use without the name of an
 /// interface.
 pub(crate) fn line(addrs: &[String], cut: &str) -> String {
-    let addrs: Vec<String> = addrs.iter().filter(|addr| !addr.starts_with("/ip6/fe80:")).cloned().collect();
+    let of_use = |addr: &&String| !addr.starts_with("/ip6/fe80:") && !is_relayed(addr);
+    let addrs: Vec<String> = addrs.iter().filter(of_use).cloned().collect();
     let all = places(&addrs);
     let more = all.len().saturating_sub(PLACES);
     let mut line = all.into_iter().take(PLACES).collect::<Vec<_>>().join("   ");
@@ -60,6 +64,11 @@ pub(crate) fn line(addrs: &[String], cut: &str) -> String {
 /// Whether a multiaddr stays on this host.
 pub(crate) fn is_here(addr: &str) -> bool {
     ip(addr).and_then(|ip| ip.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback())
+}
+
+/// Whether a multiaddr leads over a relay: its first part is where that is.
+fn is_relayed(addr: &str) -> bool {
+    addr.contains("/p2p-circuit")
 }
 
 fn is_loopback(place: &str) -> bool {
@@ -78,6 +87,7 @@ mod tests {
             "/ip6/::1/udp/9999/quic-v1",
             "/ip4/192.168.1.25/udp/9999/quic-v1",
             "/ip4/192.168.1.25/udp/9999/quic-v1/p2p/x",
+            "/ip4/11.0.0.1/tcp/4001/p2p/x/p2p-circuit/p2p/y",
             "/memory/7",
         ];
         let places = places(&addrs.map(str::to_owned));

@@ -136,7 +136,8 @@ impl<'a> Feed<'a> {
 
     fn joined(&self, peer: &Peer) -> String {
         let addr = peer.path.as_ref().map(|path| path.addr.to_string()).unwrap_or_default();
-        let place = address::ip(&addr).unwrap_or_default();
+        let relayed = peer.path.as_ref().is_some_and(|path| path.kind == "relay");
+        let place = if relayed { "over a relay" } else { address::ip(&addr).unwrap_or_default() };
         let here = place.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || self.own.contains(&ip));
         let place = if here { format!("{place}   (this host)") } else { place.to_owned() };
         self.row(Role::Ok, "joined", &name(&peer.to_ref(), self.out.glyphs), &place)

@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod looked;
 pub(crate) mod mail;
 pub(crate) mod peers;
+pub(crate) mod reach;
 pub(crate) mod render;
 pub(crate) mod schedules;
 pub(crate) mod sink;

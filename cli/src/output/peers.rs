@@ -23,9 +23,12 @@ pub(crate) fn name(peer: &PeerRef, glyphs: Glyphs) -> String {
     }
 }
 
-/// `{"kind","transport","addr"}`.
+/// `{"kind","transport","addr","relay","hole_punched"}`.
 pub(crate) fn path_json(path: &Path) -> Value {
-    json!({"kind": path.kind, "transport": path.transport, "addr": path.addr.to_string()})
+    json!({
+        "kind": path.kind, "transport": path.transport, "addr": path.addr.to_string(),
+        "relay": path.relay.map(|relay| relay.to_string()), "hole_punched": path.hole_punched,
+    })
 }
 
 /// `direct quic`.
@@ -52,6 +55,7 @@ pub(crate) fn peer_json(peer: &Peer) -> Value {
         "description": peer.description,
         "agent": peer.agent,
         "ephemeral": peer.ephemeral,
+        "card_known": peer.card_known,
         "last_seen": at_age(peer.last_seen),
     })
 }

@@ -123,13 +123,22 @@ impl EventLoop {
         }
     }
 
-    /// A dial of `peer` ended without a connection.
-    pub(super) fn missed(&mut self, peer: PeerId, reason: String) {
+    /// A dial of `peer` ended without a connection. `tried`: at an address, not for want of one.
+    pub(super) fn missed(&mut self, peer: PeerId, reason: String, tried: bool) {
         let now = Instant::now();
         lock(&self.setup.shared.progress).done(&peer, false, now);
         self.greetings.ended(&peer, &Err(reason));
-        let change = lock(&self.setup.shared.peers).dial_failed(&peer, now);
+        let (lost, change) = {
+            let mut peers = lock(&self.setup.shared.peers);
+            // Its connection broke before, or this is not the first dial that fails.
+            let lost = tried && peers.is_doubtful(&peer);
+            let change = if tried || !peers.is_watched(&peer) { peers.dial_failed(&peer, now) } else { None };
+            (lost, change)
+        };
         self.announce(change);
+        if lost {
+            self.suspect(&peer);
+        }
         self.setup.shared.touch();
     }
 
@@ -154,6 +163,9 @@ impl EventLoop {
         }
         drop(self.announcement.take());
         self.publish_leave();
+        if let Some(presence) = self.behaviour().presence.as_mut() {
+            presence.leave();
+        }
         let connected: Vec<PeerId> = self.setup.swarm.connected_peers().copied().collect();
         lock(&self.setup.shared.own).libp2p_peers = connected.len();
         // A guest has nothing to say: whatever had to be delivered was acknowledged.

@@ -53,16 +53,22 @@ impl EventLoop {
     pub(super) fn forward(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Upkeep(event)) => self.on_upkeep(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Nat(event)) => self.on_nat(event),
             SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.on_hello(event),
             SwarmEvent::Behaviour(BehaviourEvent::Mail(event)) => self.on_mail(event),
             SwarmEvent::Behaviour(BehaviourEvent::Discovery(event)) => self.on_discovery(event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Sync(asked)) => self.on_sync(asked),
+            SwarmEvent::Behaviour(BehaviourEvent::Presence(event)) => self.on_presence(event),
             SwarmEvent::Behaviour(BehaviourEvent::Rpc(never)) => match never {},
             SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 lock(&self.setup.shared.own).listen.retain(|known| *known != address);
                 self.sign_card();
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => self.listens_no_more(&addresses, reason),
+            SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
+                self.sign_card_twice();
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.connected_for(connection_id, Ok(peer_id));
@@ -107,8 +113,9 @@ impl EventLoop {
             }
             own.listen.push(address.clone());
         }
+        let relayed = upkeep::is_relayed(&address);
         self.emit(NodeEvent::Listening(address));
-        self.sign_card();
+        if relayed { self.sign_card_twice() } else { self.sign_card() }
     }
 
     fn on_upkeep(&mut self, event: upkeep::Event) {
@@ -134,16 +141,21 @@ impl EventLoop {
                 }
             }
             upkeep::Event::Rtt { peer, rtt, .. } => lock(&self.setup.shared.peers).rtt(&peer, rtt, now),
-            upkeep::Event::Identified { peer, protocols, listen_addrs, .. } => {
+            upkeep::Event::Identified { peer, protocols, listen_addrs, connection, observed, .. } => {
+                if let Some(nat) = self.behaviour().nat.as_mut() {
+                    nat.identified(connection, &protocols, &listen_addrs, &observed);
+                }
                 self.identified(peer, &protocols, listen_addrs);
             }
             upkeep::Event::DuplicateIdentity { remote } => {
                 let text = format!("another node with this node's identity is at {remote}: copy no profile folders");
                 self.emit(NodeEvent::Warning(text));
             }
-            upkeep::Event::DialFailed { peer: Some(peer), reason, .. } => {
+            // A hole was not punched, or an address dialled only to see whether it can be.
+            upkeep::Event::DialFailed { peer: Some(peer), .. } if self.setup.swarm.is_connected(&peer) => {}
+            upkeep::Event::DialFailed { peer: Some(peer), reason, attempts } => {
                 tracing::debug!(%peer, reason, "not reached");
-                self.missed(peer, reason);
+                self.missed(peer, reason, !attempts.is_empty());
             }
             _ => {}
         }
@@ -183,6 +195,9 @@ impl EventLoop {
                         upkeep.keep_member(&peer, MEMBER_HOLD);
                     }
                     self.met(&peer, &shared, ephemeral);
+                    if let Some(nat) = self.behaviour().nat.as_mut() {
+                        nat.member(peer);
+                    }
                 }
                 self.announce(change);
                 self.introduce(known, peer);
@@ -395,6 +410,7 @@ impl EventLoop {
             if let Some(post) = &self.post {
                 post.met(*peer);
             }
+            self.neighbour(peer, swarms);
         }
     }
 

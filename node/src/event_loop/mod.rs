@@ -5,7 +5,9 @@ mod apply;
 mod forward;
 mod goodbye;
 mod greetings;
+mod presence;
 mod queries;
+mod reach;
 mod talk;
 mod tick;
 
@@ -108,6 +110,8 @@ pub(crate) struct EventLoop {
     next_card: Instant,
     next_load: Instant,
     next_members: Instant,
+    /// When a member that only presence tells of is dialled.
+    next_check: Instant,
     members_pause: Duration,
     generation: u64,
     goodbye: Option<(Instant, Vec<oneshot::Sender<()>>)>,
@@ -154,6 +158,7 @@ impl EventLoop {
             next_card: now,
             next_load: now + tick::LOAD_EVERY,
             next_members: now,
+            next_check: now + presence::CHECK_EVERY,
             members_pause: tick::MEMBERS_SOON,
             generation: 0,
             goodbye: None,

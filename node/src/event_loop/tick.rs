@@ -6,7 +6,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback};
+use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback, is_relayed};
 use p2pnode_wire::key;
 use rand::{RngExt, seq::SliceRandom};
 use tokio::sync::mpsc;
@@ -55,7 +55,7 @@ const MEMBERS_DIALS: usize = 8;
 const MEMBERS_MORE: usize = 2;
 
 /// Addresses in a card.
-const CARD_ADDRESSES: usize = 16;
+pub(super) const CARD_ADDRESSES: usize = 16;
 
 /// Addresses of all bootstrap peers together.
 const MAX_SEEDS: usize = 256;
@@ -76,6 +76,7 @@ impl EventLoop {
         for peer in due {
             self.dial(peer, "unheard of for long");
         }
+        self.check_some(now);
         if now >= self.next_load {
             self.next_load = now + LOAD_EVERY;
             self.weigh();
@@ -244,23 +245,25 @@ impl EventLoop {
         self.next_card = Instant::now() + CARD_EVERY;
         let addresses = self.card_addresses();
         let texts = addresses.iter().map(ToString::to_string).collect();
-        let before = lock(&self.setup.shared.own).card.as_ref().map(|card| card.seq);
-        let (card, signed) =
-            self.setup.about.card(&self.setup.identity, self.setup.endpoints.published(), texts, before);
+        let before = lock(&self.setup.shared.own).card.clone();
+        let seq = before.as_ref().map(|card| card.seq);
+        let (card, signed) = self.setup.about.card(&self.setup.identity, self.setup.endpoints.published(), texts, seq);
+        self.say_present(&card, before.as_ref());
         lock(&self.setup.shared.own).card = Some(card);
         self.behaviour().hello.set_card(signed.into_raw());
         if !self.setup.ephemeral {
-            self.announce_here(addresses);
+            self.announce_here(self.own_addresses());
             self.provide();
         }
         self.setup.shared.touch();
     }
 
-    /// What others may dial; loopback last, for neighbours on this host.
-    fn card_addresses(&self) -> Vec<Multiaddr> {
+    /// Where this node itself listens; loopback last.
+    pub(super) fn own_addresses(&self) -> Vec<Multiaddr> {
         let mut addresses = lock(&self.setup.shared.own).listen.clone();
         // Nobody dials a link-local address without knowing the link.
         addresses.retain(|addr| !matches!(ip_of(addr), Some(IpAddr::V6(ip)) if ip.is_unicast_link_local()));
+        addresses.retain(|addr| !is_relayed(addr));
         addresses.sort_by_key(is_loopback);
         addresses.truncate(CARD_ADDRESSES);
         addresses

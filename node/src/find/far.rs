@@ -9,7 +9,10 @@ use p2pnode_wire::{ids::SwarmId, key};
 use rand::seq::SliceRandom;
 
 use super::{Query, rank};
-use crate::{dht::DhtError, node::Node};
+use crate::{
+    dht::DhtError,
+    node::{Node, lock},
+};
 
 /// Who announced one name, and is asked for its card. More than one makes the name ambiguous already.
 const NAMESAKES: usize = 8;
@@ -66,9 +69,28 @@ fn gathered(told: Vec<Result<Vec<PeerId>, DhtError>>) -> Result<Vec<PeerId>, Dht
     failure.filter(|_| all.is_empty()).map_or(Ok(all), Err)
 }
 
+/// Those who have announced the name, and those of whom members tell that they are there under it.
 async fn named(node: &Node, swarm: &SwarmId, name: &str) -> Result<Vec<PeerId>, DhtError> {
-    let found = node.dht().providers_of(&key::name(swarm, name), NAMESAKES).await?;
-    Ok(without_own(node, found.providers))
+    let told = told(node, swarm, name);
+    let announced = node.dht().providers_of(&key::name(swarm, name), NAMESAKES).await;
+    let mut found = match announced {
+        Ok(found) => found.providers,
+        Err(error) if told.is_empty() => return Err(error),
+        Err(_) => Vec::new(),
+    };
+    let told = told.into_iter().filter(|id| !found.contains(id)).collect::<Vec<_>>();
+    // With an announcement come addresses; what members tell has none.
+    let dht = node.dht();
+    future::join_all(told.iter().map(|id| dht.lookup(*id))).await;
+    found.extend(told);
+    Ok(without_own(node, found))
+}
+
+/// Members of that name whose card is not known.
+fn told(node: &Node, swarm: &SwarmId, name: &str) -> Vec<PeerId> {
+    let mut told = lock(&node.inner().shared.peers).told_as(swarm, name);
+    told.truncate(NAMESAKES);
+    told
 }
 
 /// At least `wanted` who have announced the capability, if there are so many, drawn by lot: of a popular one each finds

@@ -12,9 +12,10 @@ use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{
     Clock, gossip,
     mail::DeliverError,
+    nat::Report,
     rpc,
     sync::ExchangeError,
-    upkeep::{Hold, is_loopback},
+    upkeep::{Hold, is_loopback, is_relayed},
 };
 use p2pnode_wire::{
     card::Card,
@@ -82,7 +83,10 @@ pub(crate) struct Shared {
 /// What this node says of itself.
 #[derive(Default)]
 pub(crate) struct Own {
+    /// Where it listens, circuits included.
     pub(crate) listen: Vec<Multiaddr>,
+    /// How it looks from outside.
+    pub(crate) reach: Report,
     pub(crate) card: Option<Card>,
     pub(crate) libp2p_peers: usize,
     pub(crate) mdns: bool,
@@ -197,8 +201,13 @@ impl Node {
     /// Where answers may be brought to; none on loopback, which is another host to others. Those on this host find it in
     /// the registry.
     pub(crate) fn reply_addrs(&self) -> Vec<String> {
-        let listen = self.listen_addrs().into_iter().filter(|addr| !is_loopback(addr) || access::is_memory(addr));
-        listen.map(|addr| addr.to_string()).take(talk::REPLY_ADDRS).collect()
+        let mut listen = self.listen_addrs();
+        listen.retain(|addr| !is_loopback(addr) || access::is_memory(addr));
+        // Who asks from behind a router is reached over a circuit, or by neighbours.
+        listen.sort_by_key(|addr| !is_relayed(addr));
+        let relayed = listen.iter().filter(|addr| is_relayed(addr)).count();
+        listen.drain(relayed.min(talk::REPLY_ADDRS / 2)..relayed);
+        listen.iter().map(ToString::to_string).take(talk::REPLY_ADDRS).collect()
     }
 
     /// Says something to a swarm.

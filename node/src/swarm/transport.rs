@@ -1,4 +1,4 @@
-//! TCP and QUIC under one roof, behind the address rules.
+//! TCP, QUIC and circuits under one roof, behind the address rules.
 
 use std::{io, time::Duration};
 
@@ -12,7 +12,10 @@ use libp2p::{
     identity::Keypair,
     noise, quic, tcp, yamux,
 };
-use p2pnode_behaviours::upkeep::{AddressRules, Door, Gate, Muxer, Orderly, Pace};
+use p2pnode_behaviours::{
+    nat::Circuits,
+    upkeep::{AddressRules, Door, Gate, Muxer, Orderly, Pace},
+};
 
 /// Dial, TLS or noise, and multiplexer together, when we dial.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -28,23 +31,37 @@ const QUIC_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// A transport as the Swarm takes it.
 pub type BoxedTransport = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// TCP + noise + yamux, and QUIC, every dial checked against `rules`. Names are resolved before they come here, by
-/// the system's own resolver.
-pub(crate) fn build(keypair: &Keypair, rules: &AddressRules, places: usize) -> io::Result<BoxedTransport> {
+/// TCP + noise + yamux, QUIC, and the same as over TCP over circuits, every dial checked against `rules`: that of a
+/// circuit by the address of its relay. Names are resolved before they come here, by the system's own resolver.
+pub(crate) fn build(
+    keypair: &Keypair,
+    rules: &AddressRules,
+    places: usize,
+    circuits: Option<Circuits>,
+) -> io::Result<BoxedTransport> {
     let noise = noise::Config::new(keypair).map_err(io::Error::other)?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(upgrade::Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(Orderly(yamux))
+        .authenticate(noise.clone())
+        .multiplex(Orderly(yamux.clone()))
         .boxed();
     let tcp = TransportTimeout::new(tcp, HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Muxer::new(connection, said_goodbye))))
         .boxed();
-    let both = quic.or_transport(tcp).map(|either, _| either.into_inner());
-    Ok(Door::new(Pace::new(Gate::new(both, rules.clone())), places).boxed())
+    let direct = quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed();
+    let all = match circuits {
+        None => direct,
+        Some(circuits) => {
+            let relayed =
+                circuits.upgrade(upgrade::Version::V1Lazy).authenticate(noise).multiplex(Orderly(yamux)).boxed();
+            let relayed = TransportTimeout::new(relayed, HANDSHAKE).boxed();
+            relayed.or_transport(direct).map(|either, _| either.into_inner()).boxed()
+        }
+    };
+    Ok(Door::new(Pace::new(Gate::new(all, rules.clone())), places).boxed())
 }
 
 /// An "application close" (RFC 9000 §19.19): a process that dies sends none. libp2p-quic (0.14) hides the type.
@@ -84,7 +101,7 @@ mod tests {
         let keypair = Keypair::generate_ed25519();
         let rules = AddressRules::new();
         rules.allow_loopback(true);
-        let transport = build(&keypair, &rules, 16).expect("a transport");
+        let transport = build(&keypair, &rules, 16, None).expect("a transport");
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(idle);
         Swarm::new(transport, dummy::Behaviour, keypair.public().to_peer_id(), config)
     }

@@ -24,11 +24,14 @@ builtin!(
     "churn-24",
     "directory-40",
     "broadcast-100",
+    "presence-100",
     "partition-200",
     "churn-300",
     "broadcast-500",
     "dht-1000",
-    "directory-1000"
+    "directory-1000",
+    "presence-1000",
+    "presence-3000",
 );
 
 /// What `p2psim new` writes.

@@ -347,6 +347,27 @@ pub enum Event {
         #[serde(default)]
         restart_after: Option<Span>,
     },
+    /// Some nodes say goodbye and end.
+    Leave {
+        /// When.
+        at: Span,
+        /// Which share.
+        share: f64,
+    },
+    /// Some nodes are cut off for good: nothing is closed, nothing answers.
+    Vanish {
+        /// When.
+        at: Span,
+        /// Which share.
+        share: f64,
+    },
+    /// Nothing happens: what the nodes cost then is measured, `quiet.*`.
+    Quiet {
+        /// From when.
+        at: Span,
+        /// For how long.
+        lasts: Span,
+    },
     /// Some nodes stand still.
     Pause {
         /// When.
@@ -407,6 +428,12 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Whether who is taken for there is watched: it is not cheap.
+    pub(super) fn watches_presence(&self) -> bool {
+        let gone = |event: &Event| matches!(event, Event::Leave { .. } | Event::Vanish { .. });
+        self.thresholds.keys().any(|metric| metric.starts_with("presence.")) || self.event.iter().any(gone)
+    }
+
     /// What the types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
         let count = self.nodes.count;
@@ -458,6 +485,8 @@ impl Scenario {
                     }
                 }
                 Event::Crash { share: part, .. }
+                | Event::Leave { share: part, .. }
+                | Event::Vanish { share: part, .. }
                 | Event::Pause { share: part, .. }
                 | Event::Slow { share: part, .. } => {
                     share("share", *part)?;
@@ -469,7 +498,7 @@ impl Scenario {
                         return Err(("finds", format!("no role has the capability \"{name}\"")));
                     }
                 }
-                Event::Churn { .. } => {}
+                Event::Churn { .. } | Event::Quiet { .. } => {}
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ use super::{
     handler::{Command, Handler, Report, Shared},
     link::Link,
 };
-use crate::rpc::CallError;
+use crate::{rpc::CallError, upkeep::is_relayed};
 
 /// Calls that wait for one peer's link. More are refused: the peer does not answer fast enough to be worth a longer queue.
 const MAX_WAITERS: usize = 512;
@@ -48,6 +48,14 @@ impl Links {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(link.peer, link);
     }
 
+    /// Calls begin on a direct connection from now on; those under way end where they began.
+    fn leave_relayed(&self, peer: &PeerId) {
+        let mut links = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if links.get(peer).is_some_and(|link| is_relayed(&link.remote)) {
+            links.remove(peer);
+        }
+    }
+
     fn remove(&self, link: &Arc<Link>) {
         let mut links = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if links.get(&link.peer).is_some_and(|known| Arc::ptr_eq(known, link)) {
@@ -65,12 +73,15 @@ impl Links {
 
 #[derive(Default)]
 struct Peer {
+    /// The best one last: direct ones after circuits.
     connections: Vec<ConnectionId>,
     /// The peer has refused the fast road on a connection that still stands.
     classic: bool,
     /// A substream is being opened on this connection.
     opening: Option<ConnectionId>,
     waiters: Vec<Waiter>,
+    /// Those who wait began on a connection that was ending; they get one dial of their own.
+    dialled_again: bool,
 }
 
 pub struct Behaviour {
@@ -103,11 +114,15 @@ impl Behaviour {
         }
         known.waiters.push(waiter);
         if known.connections.is_empty() {
-            let opts = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
-            self.events.push_back(ToSwarm::Dial { opts });
+            self.dial(peer);
         } else {
             self.request(peer);
         }
+    }
+
+    fn dial(&mut self, peer: PeerId) {
+        let opts = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
+        self.events.push_back(ToSwarm::Dial { opts });
     }
 
     /// Asks a connection's handler for the substream, or takes the classic road where the fast one is off.
@@ -131,7 +146,7 @@ impl Behaviour {
 
     fn settle(&mut self, peer: PeerId, outcome: &Result<Route, CallError>) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.opening = None;
+        (known.opening, known.dialled_again) = (None, false);
         for waiter in known.waiters.drain(..) {
             let _ = waiter.send(outcome.clone());
         }
@@ -151,6 +166,11 @@ impl Behaviour {
         }
         if known.connections.is_empty() {
             known.classic = false;
+            known.waiters.retain(|waiter| !waiter.is_closed());
+            // A call right after another was cut off meets the same connection, which is ending: nothing was sent yet.
+            if !known.waiters.is_empty() && !std::mem::replace(&mut known.dialled_again, true) {
+                return self.dial(peer);
+            }
             self.settle(peer, &Err(CallError::Unreachable { reason: "the connection ended".into() }));
         } else if was_opening {
             self.request(peer);
@@ -216,8 +236,14 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
-                self.peers.entry(peer_id).or_default().connections.push(connection_id);
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+                let connections = &mut self.peers.entry(peer_id).or_default().connections;
+                if endpoint.is_relayed() {
+                    connections.insert(0, connection_id);
+                } else {
+                    connections.push(connection_id);
+                    self.links.leave_relayed(&peer_id);
+                }
                 self.request(peer_id);
             }
             FromSwarm::ConnectionClosed(event) => self.closed(&event),

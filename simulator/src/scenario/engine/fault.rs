@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{
     super::{Turnover, file::Event, report::Band},
+    presence::{self, Seen},
     seek,
     world::World,
 };
@@ -21,6 +22,9 @@ pub(super) async fn happen(world: World, event: Event, chance: ChaCha8Rng, began
     let (Event::Partition { at, .. }
     | Event::Churn { at, .. }
     | Event::Crash { at, .. }
+    | Event::Leave { at, .. }
+    | Event::Vanish { at, .. }
+    | Event::Quiet { at, .. }
     | Event::Pause { at, .. }
     | Event::Slow { at, .. }
     | Event::Newcomer { at, .. }) = &event;
@@ -34,6 +38,9 @@ pub(super) async fn happen(world: World, event: Event, chance: ChaCha8Rng, began
             now.churn(rate.0, restart_after.map(|span| span.0), until.map(|span| span.0)).await;
         }
         Event::Crash { share, restart_after, .. } => now.crash(share, restart_after.map(|span| span.0)).await,
+        Event::Leave { share, .. } => now.leave(share).await,
+        Event::Vanish { share, .. } => now.vanish(share).await,
+        Event::Quiet { lasts, .. } => now.quiet(lasts.0).await,
         Event::Pause { share, lasts, .. } => now.pause(share, lasts.0).await,
         Event::Slow { share, by, lasts, .. } => now.slow(share, by.0, lasts.map(|span| span.0)).await,
         Event::Newcomer { finds, .. } => seek::newcomer(&now.world, &finds).await,
@@ -87,11 +94,36 @@ impl Now {
         let chosen = self.some(share);
         self.band(&format!("{} nodes crash", chosen.len()), restart_after);
         chosen.iter().for_each(|index| self.world.crash(*index));
-        if let Some(after) = restart_after {
+        let known = presence::known(&self.world, &chosen, Seen::Gone, "presence.crash_known_ms");
+        let Some(after) = restart_after else { return known.await };
+        let back = async {
             tokio::time::sleep(after).await;
-            let restarts = chosen.into_iter().map(|index| self.world.restart(index));
-            restarts.collect::<FuturesUnordered<_>>().collect::<Vec<()>>().await;
-        }
+            let restarts = chosen.iter().map(|index| self.world.restart(*index));
+            let back = presence::known(&self.world, &chosen, Seen::There, "presence.join_known_ms");
+            let restarts = restarts.collect::<FuturesUnordered<_>>().collect::<Vec<()>>();
+            tokio::join!(restarts, back);
+        };
+        tokio::join!(known, back);
+    }
+
+    async fn leave(&mut self, share: f64) {
+        let chosen = self.some(share);
+        self.band(&format!("{} nodes leave", chosen.len()), None);
+        let leaving = chosen.iter().map(|index| self.world.leave(*index));
+        let leaving = leaving.collect::<FuturesUnordered<_>>().collect::<Vec<()>>();
+        tokio::join!(leaving, presence::known(&self.world, &chosen, Seen::Gone, "presence.leave_known_ms"));
+    }
+
+    async fn vanish(&mut self, share: f64) {
+        let chosen = self.some(share);
+        self.band(&format!("{} nodes vanish", chosen.len()), None);
+        chosen.iter().for_each(|index| self.world.vanish(*index));
+        presence::known(&self.world, &chosen, Seen::Gone, "presence.vanish_known_ms").await;
+    }
+
+    async fn quiet(&mut self, lasts: Duration) {
+        self.band("quiet", Some(lasts));
+        presence::quiet(&self.world, lasts).await;
     }
 
     async fn pause(&mut self, share: f64, lasts: Duration) {

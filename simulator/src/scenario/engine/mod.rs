@@ -3,6 +3,7 @@
 mod fault;
 mod join;
 mod measure;
+mod presence;
 mod seek;
 mod work;
 mod world;
@@ -177,6 +178,9 @@ impl Run {
             let bytes = self.traffic();
             self.points.push(self.point(bytes - before));
             before = bytes;
+            if self.scenario.watches_presence() {
+                presence::look(&self.world, self.points.len());
+            }
             if let Some(watch) = &self.options.watch {
                 watch(&self.progress(until));
             }

@@ -38,6 +38,10 @@ pub(super) struct Tally {
     pub(super) lookups_found: u64,
     pub(super) searches: u64,
     pub(super) searches_found: u64,
+    /// Members that are there and were taken for offline, each once.
+    pub(super) falsely_offline: BTreeSet<usize>,
+    /// Nothing is looked at that costs.
+    pub(super) hushed: bool,
     pub(super) finds: Finds,
     pub(super) bands: Vec<Band>,
     pub(super) note: String,
@@ -122,6 +126,21 @@ impl World {
         self.book.gone(|host| host == node.host(), self.sim.elapsed());
         self.members(|members| members[index].since = None);
         node.crash();
+    }
+
+    pub(super) async fn leave(&self, index: usize) {
+        let node = self.node(index);
+        self.book.gone(|host| host == node.host(), self.sim.elapsed());
+        self.members(|members| members[index].since = None);
+        node.stop().await;
+    }
+
+    /// It runs on, and nobody hears of it any more.
+    pub(super) fn vanish(&self, index: usize) {
+        let node = self.node(index);
+        self.book.gone(|host| host == node.host(), self.sim.elapsed());
+        self.members(|members| (members[index].since, members[index].paused) = (None, true));
+        node.pause();
     }
 
     pub(super) async fn restart(&self, index: usize) {
