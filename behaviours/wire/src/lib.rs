@@ -24,6 +24,7 @@ pub mod sign;
 pub mod subject;
 pub mod sync;
 pub mod talk;
+pub mod ticket;
 pub mod value;
 
 pub use key::topic;

@@ -6,7 +6,7 @@
 use std::{fmt::Debug, fs};
 
 use bytes::{Bytes, BytesMut};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE32_NOPAD_NOCASE, HEXLOWER};
 use ed25519_dalek::SigningKey;
 use p2pnode_wire::{
     card::Card,
@@ -22,6 +22,7 @@ use p2pnode_wire::{
     sign::{Domain, SIGNATURE, Signed},
     subject::Pattern,
     talk::{self, Emitted, Failure, Meta},
+    ticket::Ticket,
     value::{self, Value},
 };
 
@@ -53,8 +54,9 @@ impl Vector {
         self.text("now").parse().expect("milliseconds")
     }
 
-    fn is_shown(&self) -> bool {
-        self.0.iter().any(|(key, _)| key == "shown")
+    /// Names of what the page shows, with spaces between them.
+    fn shown(&self) -> Vec<&str> {
+        if self.0.iter().any(|(key, _)| key == "shown") { self.text("shown").split(' ').collect() } else { Vec::new() }
     }
 }
 
@@ -113,7 +115,20 @@ fn why<T: Debug, E: ToString>(outcome: Result<T, E>) -> Results {
     vec![("refused", quoted(&outcome.map_err(|error| error.to_string()).expect_err("refused").replace('"', "'")))]
 }
 
+/// As it is read, whatever it looks like; and MessagePack and checksum.
+fn ticket(v: &Vector) -> Results {
+    let text = v.text("text").parse::<Ticket>().expect("a ticket").to_string();
+    let body = text.strip_prefix("p2pn1").expect("the first form");
+    let bytes = BASE32_NOPAD_NOCASE.decode(body.as_bytes()).expect("base32");
+    let payload = bytes.strip_suffix(&bytes[bytes.len() - 4..]).expect("a checksum");
+    assert_eq!(Ticket::decode(payload).expect("a ticket").to_string(), text);
+    vec![("ticket", quoted(&text)), ("bytes", hex(&bytes)), fields(payload)]
+}
+
 fn refused(v: &Vector) -> Results {
+    if v.text("as") == "ticket" {
+        return why(v.text("text").parse::<Ticket>());
+    }
     let bytes = v.hex("bytes");
     match v.text("as") {
         "frame with its length" => why(frame::Decoder::new(frame::MAX).next(&mut bytes.as_ref().into())),
@@ -174,6 +189,7 @@ fn results(v: &Vector) -> Results {
         "mail" => signed(v, Domain::Mail, |raw, key| Mail::open(raw).map(|(mail, _)| mail.seal(key))),
         "event" => signed(v, Domain::Event, |raw, key| Event::open(raw).map(|(event, _)| event.seal(key))),
         "value" => signed(v, Domain::Value, |raw, key| Value::open(raw).map(|(value, _)| value.seal(key))),
+        "ticket" => ticket(v),
         "refused" => refused(v),
         other => names(v, other),
     }
@@ -238,8 +254,9 @@ fn the_page_has_the_errors_and_shows_vectors() {
         assert!(page.contains(&row), "docs/protocol.md lacks {row}");
     }
     let page: String = page.split_whitespace().collect();
-    for vector in read().iter().filter(|vector| vector.is_shown()) {
-        let result = vector.text(vector.text("shown"));
-        assert!(page.contains(result), "docs/protocol.md lacks {result}");
+    for vector in &read() {
+        for result in vector.shown().into_iter().map(|key| vector.text(key)) {
+            assert!(page.contains(result), "docs/protocol.md lacks {result}");
+        }
     }
 }
