@@ -155,7 +155,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// What stands for this member in a [`Digest`]: the first four bytes of SHA-256 over its bytes in a list.
+    /// What stands for this member in a digest: the first four bytes of SHA-256 over its bytes in a list.
     pub fn hash(&self) -> u32 {
         let hash: [u8; 32] = Sha256::digest(self.to_bytes()).into();
         hash.first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
