@@ -223,6 +223,7 @@ fn already(ctx: &Ctx, args: &Up, running: &Running, log: &Path) -> Result<(), Cl
             return Err(CliError::new("already_running", exit::CONFLICT, message)
                 .looked(format!("process {}, which is in {}", about.pid, about.swarms.join(", ")))
                 .detail("pid", about.pid)
+                .try_also(format!("p2pnode join {swarm}"), "it joins that one, too")
                 .try_also(again("-P b", ""), "another node beside it")
                 .try_also("p2pnode down", "stop that one"));
         }

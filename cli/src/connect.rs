@@ -83,8 +83,12 @@ impl Session {
             (_, Some(name)) => vec![name],
             (want, None) => visible(ctx, want, address.as_ref()).await?,
         };
-        let node = start(ctx, &swarms, address.as_ref(), true).await?;
-        let far = address.is_some() || !ctx.global.bootstrap.is_empty();
+        let mut seeds: Vec<BootstrapAddr> = address.into_iter().collect();
+        if want != Want::Nowhere {
+            seeds.extend(joined_at(ctx, &swarms)?);
+        }
+        let node = start(ctx, &swarms, &seeds, true).await?;
+        let far = !seeds.is_empty() || !ctx.global.bootstrap.is_empty();
         Ok(Self { node, swarms, team, started: ctx.started, far, daemon: None, narrow: false })
     }
 
@@ -196,8 +200,7 @@ impl Session {
         if self.is_borrowed() {
             return;
         }
-        // A node that cannot leave in time is gone a moment later all the same.
-        let _ = tokio::time::timeout(LEAVE, self.node.shutdown()).await;
+        leave(self.node).await;
     }
 }
 
@@ -262,12 +265,17 @@ pub(crate) fn address_of(target: &str) -> Result<Option<BootstrapAddr>, CliError
 
 /// Looks which swarms there are: on this host, else anywhere. A node can only join when it starts, so the one that
 /// looks is not the one that talks.
-async fn visible(ctx: &Ctx, want: Want<'_>, address: Option<&BootstrapAddr>) -> Result<Vec<String>, CliError> {
+pub(crate) async fn visible(
+    ctx: &Ctx,
+    want: Want<'_>,
+    address: Option<&BootstrapAddr>,
+) -> Result<Vec<String>, CliError> {
     // Who is at an address is told by nobody else.
-    let scout = start(ctx, &[], address, address.is_none()).await?;
+    let seeds = address.map_or_else(|| joined_at(ctx, &[]), |address| Ok(vec![address.clone()]))?;
+    let scout = start(ctx, &[], &seeds, address.is_none()).await?;
     let (nearest, look) = match address {
         Some(_) => ("bootstrap", LOOK_THERE),
-        None => ("local", if ctx.global.bootstrap.is_empty() { LOOK } else { LOOK_FAR }),
+        None => ("local", if ctx.global.bootstrap.is_empty() && seeds.is_empty() { LOOK } else { LOOK_FAR }),
     };
     tokio::select! {
         _ = scout.discovered(look) => {}
@@ -300,8 +308,8 @@ async fn seen_by(scout: &Node, how: &str) {
     sleep(OTHERS).await;
 }
 
-/// Starts a node for one command. Unless it looks `around`, it only asks at the address.
-async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>, around: bool) -> Result<Node, CliError> {
+/// Starts a node for one command. Unless it looks `around`, it only asks at those addresses.
+async fn start(ctx: &Ctx, swarms: &[String], seeds: &[BootstrapAddr], around: bool) -> Result<Node, CliError> {
     let (mdns, local) = (around && !ctx.global.no_mdns, around && !ctx.global.no_local);
     let mut builder = Node::builder(presets::Command).name(names::of_command()).mdns(mdns).local(local);
     if TALKING.contains(&ctx.verb) {
@@ -314,15 +322,33 @@ async fn start(ctx: &Ctx, swarms: &[String], address: Option<&BootstrapAddr>, ar
         builder = builder.swarm(swarm);
     }
     let given = if around { bootstrap(ctx)? } else { Vec::new() };
-    let builder = builder.bootstrap(given.into_iter().chain(address.cloned()));
+    let builder = builder.bootstrap(given.into_iter().chain(seeds.iter().cloned()));
     // Boxed: half of a node lives in this future.
     Ok(Box::pin(builder.start()).await?)
 }
 
-/// The bootstrap addresses of the options.
+/// A node for one command in that swarm, which also looks there.
+pub(crate) async fn start_for(ctx: &Ctx, swarm: &str, seeds: &[BootstrapAddr]) -> Result<Node, CliError> {
+    start(ctx, &[swarm.to_owned()], seeds, true).await
+}
+
+/// A node of one command ends.
+pub(crate) async fn leave(node: Node) {
+    // A node that cannot leave in time is gone a moment later all the same.
+    let _ = tokio::time::timeout(LEAVE, node.shutdown()).await;
+}
+
+/// The bootstrap addresses of the options, those of tickets among them.
 pub(crate) fn bootstrap(ctx: &Ctx) -> Result<Vec<BootstrapAddr>, CliError> {
-    let parse = |text: &String| text.parse().map_err(|error| CliError::usage(format!("--bootstrap {text}: {error}")));
-    ctx.global.bootstrap.iter().map(parse).collect()
+    let all = ctx.global.bootstrap.iter().map(|text| crate::ticket::bootstrap(text));
+    Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Where the profile has found these swarms before, or any swarm if none is given.
+fn joined_at(ctx: &Ctx, swarms: &[String]) -> Result<Vec<BootstrapAddr>, CliError> {
+    let joined = crate::joined::read(&profile::paths(&ctx.global)?, profile::chosen(&ctx.global))?;
+    let wanted = joined.iter().filter(|joined| swarms.is_empty() || swarms.contains(&joined.swarm));
+    Ok(wanted.flat_map(crate::joined::Joined::addresses).collect())
 }
 
 /// Adds to an error where its command has looked, in words and for programs.

@@ -11,6 +11,7 @@ use crate::{
         call::{Call, Stdin},
         dht,
         given::Given,
+        join::{Invite, InviteVerb},
         talk::{Broadcast, Emit},
         value::pair,
     },
@@ -33,8 +34,16 @@ pub(crate) async fn read(verb: &mut Verb) -> Result<(), CliError> {
         Verb::Reply(args) => words(&mut args.text, &mut args.read).await,
         Verb::Artifact(artifact::Artifact { verb: artifact::Verb::Add(add) }) => bytes(&mut add.data).await,
         Verb::Dht(dht::Dht { verb: dht::Verb::Put { value, .. } }) => bytes(value).await,
+        Verb::Join(args) => ticket(&mut args.ticket).await,
+        Verb::Invite(Invite { verb: Some(InviteVerb::Inspect { ticket: given }), .. }) => ticket(given).await,
         _ => Ok(()),
     }
+}
+
+/// A ticket that is elsewhere.
+async fn ticket(given: &mut Option<String>) -> Result<(), CliError> {
+    *given = Some(crate::ticket::given(given.as_deref()).await?);
+    Ok(())
 }
 
 /// The question and its context.
@@ -173,7 +182,7 @@ async fn text(given: &str) -> Result<String, CliError> {
 }
 
 /// All of stdin.
-async fn stdin() -> Result<Vec<u8>, CliError> {
+pub(crate) async fn stdin() -> Result<Vec<u8>, CliError> {
     // A thread of its own: a terminal may take as long as it likes, and Ctrl-C must not wait for it.
     let read = tokio::task::spawn_blocking(|| all("stdin", std::io::stdin().lock()));
     read.await.map_err(|error| CliError::internal(format!("reading stdin: {error}")))?

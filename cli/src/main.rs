@@ -15,6 +15,7 @@ mod demo;
 mod error;
 mod hooks;
 mod input;
+mod joined;
 mod listing;
 mod logging;
 mod names;
@@ -23,6 +24,7 @@ mod port;
 mod profile;
 mod program;
 mod signals;
+mod ticket;
 
 use std::{
     any::Any,

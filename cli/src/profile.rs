@@ -26,6 +26,11 @@ pub(crate) fn chosen(global: &Global) -> &str {
     global.profile.as_deref().unwrap_or(DEFAULT)
 }
 
+/// The profile that `up` takes, if it is free.
+pub(crate) fn wanted<'a>(ctx: &'a Ctx, args: &'a Up) -> &'a str {
+    ctx.global.profile.as_deref().or(args.name.as_deref()).unwrap_or(DEFAULT)
+}
+
 /// A profile taken for a node: nobody else has it until the node ends.
 #[derive(Debug)]
 pub(crate) struct Kept {

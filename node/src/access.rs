@@ -11,19 +11,20 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use p2pnode_behaviours::upkeep;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
-    ids::{SwarmId, SwarmName},
+    ids::SwarmId,
 };
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use crate::{
     builder::Allow,
     endpoint::{Access, Admission, Refused},
+    swarms::Swarms,
 };
 
 /// Members of our open swarms, on this host or from a private range, unless [`Allow::Any`].
 pub(crate) struct OpenSwarms {
     pub(crate) own: PeerId,
-    pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
+    pub(crate) swarms: Swarms,
     pub(crate) allow: Allow,
     pub(crate) nearness: Nearness,
 }
@@ -133,12 +134,13 @@ impl Access for OpenSwarms {
         swarm: Option<&SwarmId>,
         public: bool,
     ) -> Result<Admission, Refused> {
-        let joined = swarm.and_then(|id| self.swarms.iter().find(|(own, _)| own == id));
-        let admission = Admission { swarm: joined.map(|(_, name)| name.clone()) };
+        let joined = swarm.and_then(|id| self.swarms.name_of(id));
+        let is_in = joined.is_some();
+        let admission = Admission { swarm: joined };
         if public || *peer == self.own {
             return Ok(admission);
         }
-        if joined.is_none() {
+        if !is_in {
             return Err(Refused::Absent);
         }
         if self.allow == Allow::Any || self.nearness.is_near(remote) {

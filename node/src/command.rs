@@ -12,6 +12,7 @@ use p2pnode_behaviours::{
 use p2pnode_wire::{
     card::Availability,
     error::RpcError,
+    ids::{SwarmId, SwarmName},
     mail::MailAck,
     sync::{SyncReply, SyncRequest},
 };
@@ -20,7 +21,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::{
+    addr::BootstrapAddr,
     dht::{DhtError, PeerFound, ProvidersFound, ValueFound},
+    swarms::Full,
     talk::{Draft, PublishError, Published},
 };
 
@@ -37,6 +40,13 @@ pub(crate) enum Command {
     /// Tell others whether this node takes work.
     Availability {
         availability: Availability,
+    },
+    /// Be in a swarm from now on, and look for its members at these addresses.
+    Join {
+        id: SwarmId,
+        name: SwarmName,
+        seeds: Vec<BootstrapAddr>,
+        done: oneshot::Sender<Result<bool, Full>>,
     },
     /// Have nothing to do with a peer, or let it be again.
     Block {

@@ -18,6 +18,7 @@ mod events;
 mod find;
 mod history;
 mod identity;
+mod join;
 mod kept_peers;
 mod limits;
 mod listen;
@@ -42,6 +43,7 @@ mod signals;
 mod start;
 pub mod store;
 mod swarm;
+mod swarms;
 mod talk;
 mod target;
 pub mod value;
@@ -63,6 +65,7 @@ pub use history::{CompactError, Compaction, Condensed, Folding, Summary};
 pub use history::{History, KeptEntry, KeptEvent, Retention, Surplus};
 pub use identity::{Identity, IdentityError};
 pub use jiff;
+pub use join::{InviteError, JoinError, TicketAddresses, addresses, seeds};
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
 pub use mail::{InboxMail, MailLimits, Mailbox, OutboxMail, Send, SendError};
@@ -70,7 +73,7 @@ pub use mutes::{Mutes, PeerListError};
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{
-    Clock, discovery, gossip, hello, nat,
+    Clock, discovery, gossip, hello, nat, peer_of,
     rpc::{self, Road},
     upkeep,
 };

@@ -357,7 +357,7 @@ impl Node {
 
     /// Names of the swarms this node is in.
     pub fn swarms(&self) -> Vec<String> {
-        self.0.swarms.iter().map(|(_, name)| name.to_string()).collect()
+        self.0.swarms.names()
     }
 
     /// Addresses this node listens on.

@@ -54,6 +54,14 @@ impl Progress {
         }
     }
 
+    /// These addresses are tried from now on, too.
+    pub(crate) fn also(&mut self, bootstrap: impl IntoIterator<Item = String>, now: Instant) {
+        for addr in bootstrap {
+            self.bootstrap.entry(addr).or_insert(Bootstrap::Trying);
+            self.started = now;
+        }
+    }
+
     /// A node of this host is being dialled.
     pub(crate) fn local(&mut self, peer: PeerId) {
         if self.local.insert(peer) {
@@ -82,9 +90,13 @@ impl Progress {
     pub(crate) fn done(&mut self, peer: &PeerId, member: bool, now: Instant) {
         self.local.remove(peer);
         self.introduced.remove(peer);
-        for state in self.bootstrap.values_mut() {
-            if *state == Bootstrap::Connected(*peer) {
-                *state = Bootstrap::Greeted;
+        // Of several addresses of one peer, as in a ticket, one is enough: the others are not dialled any more.
+        if self.bootstrap.values().any(|state| *state == Bootstrap::Connected(*peer)) {
+            let its = format!("/p2p/{peer}");
+            for (addr, state) in &mut self.bootstrap {
+                if *state == Bootstrap::Connected(*peer) || addr.ends_with(&its) {
+                    *state = Bootstrap::Greeted;
+                }
             }
         }
         if member {
@@ -170,6 +182,17 @@ mod tests {
         progress.done(&peer, true, t + ms(200));
         assert!(progress.settled(t + ms(300)));
         assert_eq!(progress.bootstrap_failures(), vec![("b".to_owned(), "refused".to_owned())]);
+    }
+
+    #[test]
+    fn one_address_of_a_peer_is_enough() {
+        let (start, peer) = (Instant::now(), PeerId::random());
+        let ticket = ["/ip4/10.0.0.7/tcp/1", "/ip4/10.0.0.7/udp/1/quic-v1"].map(|addr| format!("{addr}/p2p/{peer}"));
+        let mut progress = Progress::new(false, ticket.clone(), start);
+        progress.bootstrap_connected(&ticket[1], peer);
+        assert!(!progress.settled(start + ms(100)));
+        progress.done(&peer, true, start + ms(100));
+        assert!(progress.settled(start + ms(200)), "the other address is not waited for");
     }
 
     #[test]

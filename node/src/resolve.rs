@@ -177,7 +177,7 @@ pub(crate) fn common_swarm(node: &Node, peer: &PeerId, target: &Target) -> Optio
     if let Some(name) = target.swarm() {
         return node.swarm_id(name);
     }
-    let ours: Vec<SwarmId> = node.inner().swarms.iter().map(|(id, _)| *id).collect();
+    let ours: Vec<SwarmId> = node.inner().swarms.all().iter().map(|(id, _)| *id).collect();
     in_common(&ours, &lock(&node.inner().shared.peers).swarms_of(peer))
 }
 

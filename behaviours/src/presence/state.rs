@@ -130,7 +130,10 @@ impl State {
 
     pub(super) fn join(&mut self, swarm: SwarmId) {
         let (own, config) = (self.own, &self.config);
+        let before = self.swarms.len();
         self.swarms.entry(swarm).or_insert_with(|| Table::new(swarm, own, config));
+        // Whoever comes next is asked for the list of this one, too.
+        self.synced &= self.swarms.len() == before;
     }
 
     /// What this node says of itself from now on.
@@ -147,15 +150,14 @@ impl State {
         let asking = self.neighbours.values().filter(|n| !n.asked.is_empty() || !n.ask.is_empty()).count();
         let config = &self.config;
         let neighbour = self.neighbours.entry(peer).or_insert_with(|| Neighbour::new(config, now));
-        let fresh = neighbour.swarms.is_empty();
-        neighbour.swarms.clone_from(&shared);
+        let before = std::mem::replace(&mut neighbour.swarms, shared.clone());
         for swarm in shared {
             let Some(table) = self.swarms.get(&swarm) else { continue };
             // It must hear what is said of it, to contradict.
             if table.get(&peer).is_some_and(|entry| entry.alive.is_some() && entry.suspicion.is_some()) {
                 neighbour.owe(swarm, peer, ALL);
             }
-            if fresh && !self.synced && asking < FIRST {
+            if !before.contains(&swarm) && !self.synced && asking < FIRST {
                 neighbour.owe(swarm, self.own, ALIVE);
                 neighbour.ask.insert(swarm);
             }

@@ -77,7 +77,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_name = "DUR", value_parser = duration, env = "P2PNODE_TIMEOUT", hide_env = true)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Also start looking at this node: host, host:port or multiaddr (repeatable)
+    /// Also start looking at this node: host, host:port, multiaddr or ticket (repeatable)
     ///
     /// Forms: seed.example.com, seed.example.com:9999, 192.168.1.5:9999, [::1]:9999, /ip4/192.168.1.5/tcp/9999.
     /// The default port is 9999. Environment: P2PNODE_BOOTSTRAP, separated by commas.

@@ -12,7 +12,7 @@ use super::Cli;
 /// Every verb stands in exactly one group; a test holds this list against clap's.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["up", "down", "status", "availability", "logs", "serve", "schedule", "wait"]),
-    ("Swarm", &["swarms", "members", "mute", "unmute", "block", "unblock"]),
+    ("Swarm", &["join", "leave", "invite", "swarms", "members", "mute", "unmute", "block", "unblock"]),
     ("Look", &["peers", "peer", "names", "find", "ping", "netcheck", "artifact", "card"]),
     ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
     ("Observe", &["watch", "conv", "history", "dht"]),

@@ -12,6 +12,7 @@ pub(crate) mod global;
 mod help;
 pub(crate) mod history;
 pub(crate) mod id;
+pub(crate) mod join;
 pub(crate) mod look;
 pub(crate) mod mail;
 pub(crate) mod reach;
@@ -55,6 +56,12 @@ pub(crate) enum Verb {
     Wait(reach::Wait),
     /// List the swarms that can be seen from here
     Swarms(look::Swarms),
+    /// Join a swarm by a ticket, by its name, or at the address of a member
+    Join(join::Join),
+    /// Forget a swarm that was joined
+    Leave(join::Leave),
+    /// Print a ticket with which others join a swarm of the running node
+    Invite(join::Invite),
     /// List the peers of one swarm
     Members(look::Members),
     /// List the peers that can be seen from here
@@ -135,7 +142,11 @@ impl Verb {
 
     /// Whether a node that runs must have no part in it.
     pub(crate) fn is_without_node(&self) -> bool {
-        matches!(self, Self::History(history) if matches!(history.verb, history::HistoryVerb::Salvage {}))
+        match self {
+            Self::History(history) => matches!(history.verb, history::HistoryVerb::Salvage {}),
+            Self::Invite(invite) => invite.verb.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether nothing but a node that runs can do it.
@@ -143,6 +154,7 @@ impl Verb {
         match self {
             Self::Status(_) | Self::Mute(_) | Self::Unmute(_) | Self::Block(_) | Self::Unblock(_) => true,
             Self::Names(_) | Self::Availability(_) => true,
+            Self::Invite(args) => args.verb.is_none(),
             Self::Schedule(args) => args.needs_node(),
             Self::Artifact(args) => args.needs_node(),
             Self::Subscribe(args) => args.mail,
@@ -161,6 +173,7 @@ impl Verb {
         match self {
             Self::Ask(args) => args.swarm(),
             Self::Members(args) => args.swarm.as_deref(),
+            Self::Invite(args) => args.invite_swarm.as_deref(),
             Self::Broadcast(args) => Some(args.broadcast_swarm.as_str()),
             Self::Watch(args) => args.watch_swarm.as_deref(),
             _ => None,
@@ -176,6 +189,9 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Wait(_) => "wait",
             Self::Swarms(_) => "swarms",
+            Self::Join(_) => "join",
+            Self::Leave(_) => "leave",
+            Self::Invite(_) => "invite",
             Self::Members(_) => "members",
             Self::Peers(_) => "peers",
             Self::Peer(_) => "peer",

@@ -55,6 +55,7 @@ pub(crate) struct Single {
 Examples:
   p2pnode up garden --demo                  a node with four endpoints to play with
   p2pnode up garden --ask './review.sh'     a script answers: task on stdin, answer on stdout
+  p2pnode up --bootstrap p2pn1maw...        into the swarm of a ticket
 
 A [[hook]] in config.toml of the folder for settings (~/.config/p2pnode, or $P2PNODE_HOME) runs a program for each event or \
 message, as `subscribe --exec` does: on = \"build.>\" or mail = true, swarm = \"garden\" if only that, exec = \"notify-send p2pnode\".
@@ -118,6 +119,10 @@ pub(crate) struct Up {
     /// Ask the router to open a port
     #[arg(long)]
     pub(crate) upnp: bool,
+
+    /// Print a ticket with which others join, as `p2pnode invite` does
+    #[arg(long)]
+    pub(crate) invite: bool,
 
     /// Do not tell strangers the names of the swarms
     #[arg(long)]

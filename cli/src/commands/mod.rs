@@ -14,6 +14,7 @@ mod history;
 mod hook;
 mod id;
 mod inbox;
+mod join;
 mod kept;
 mod logs;
 mod members;
@@ -82,6 +83,9 @@ pub(crate) async fn local(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::Logs(args) => Box::pin(logs::run(ctx, &args)).await,
         Verb::Wait(args) => Box::pin(wait::run(ctx, &args)).await.map(|()| 0),
         Verb::Swarms(args) => Box::pin(swarms::run(ctx, &args)).await.map(|()| 0),
+        Verb::Join(args) => Box::pin(join::join(ctx, &args)).await.map(|()| 0),
+        Verb::Leave(args) => join::leave(ctx, &args).map(|()| 0),
+        Verb::Invite(args) => Box::pin(join::invite(ctx, &args)).await.map(|()| 0),
         Verb::Members(args) => Box::pin(members::run(ctx, &args)).await.map(|()| 0),
         Verb::Peer(args) => Box::pin(peer::run(ctx, &args)).await.map(|()| 0),
         Verb::Peers(args) => Box::pin(peers::run(ctx, &args)).await.map(|()| 0),

@@ -44,6 +44,7 @@ pub(super) async fn run(ctx: &Ctx, args: Serve) -> Result<u8, CliError> {
         relay: Relay::Auto,
         upnp: false,
         hidden: false,
+        invite: false,
         no_dht: false,
         detach: false,
         single: Some(single),

@@ -3,7 +3,9 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use p2pnode::{Allow, Builder, Capability, Endpoint, ErrorCode, Multiaddr, Node, NodeEvent, nat::Relay, presets};
+use p2pnode::{
+    Allow, Builder, Capability, Endpoint, ErrorCode, Multiaddr, Node, NodeEvent, TicketAddresses, nat::Relay, presets,
+};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -15,6 +17,7 @@ use crate::{
     demo,
     error::CliError,
     hooks::{Hook, Standing},
+    joined,
     output::{
         banner::Banner,
         feed::{self, Feed},
@@ -24,6 +27,7 @@ use crate::{
     port,
     profile::{self, Kept},
     program::{self, Answers, Program, Serves},
+    ticket,
 };
 
 /// Saying goodbye may take this long.
@@ -138,9 +142,24 @@ impl Wanted {
         let places = given.map(connect::place).collect::<Result<Vec<_>, _>>()?;
         let team = one_team(args.team.as_deref(), places.iter().filter_map(|(_, team)| team.as_deref()))?;
         let mut swarms: Vec<String> = places.into_iter().map(|(swarm, _)| swarm).collect();
+        let mut bootstrap = connect::bootstrap(ctx)?;
+        if swarms.is_empty() {
+            let tickets = ctx.global.bootstrap.iter().filter(|text| ticket::looks_like_one(text));
+            swarms = tickets.map(|text| Ok(ticket::read(text)?.name().to_string())).collect::<Result<_, CliError>>()?;
+        }
+        // `serve` is for one swarm, and for as long as it runs.
+        if args.single.is_none() {
+            for joined in joined::read(&profile::paths(&ctx.global)?, profile::wanted(ctx, args))? {
+                bootstrap.extend(joined.addresses());
+                if !swarms.contains(&joined.swarm) {
+                    swarms.push(joined.swarm);
+                }
+            }
+        }
         if swarms.is_empty() {
             return Err(CliError::usage("which swarm? Any name will do; who uses the same one is in it")
-                .try_also("p2pnode up garden --demo", "a node to play with"));
+                .try_also("p2pnode up garden --demo", "a node to play with")
+                .try_also("p2pnode join TICKET", "the swarm of a ticket; `up` alone goes on with it"));
         }
         swarms.dedup();
         if args.demo && args.ask.is_some() {
@@ -160,7 +179,7 @@ impl Wanted {
             team,
             capabilities: args.cap.iter().map(|text| capability(text)).collect::<Result<_, _>>()?,
             listen: args.listen.iter().map(|text| multiaddr(text)).collect::<Result<_, _>>()?,
-            bootstrap: connect::bootstrap(ctx)?,
+            bootstrap,
             ask: args.ask.as_deref().map(|command| program("--ask".to_owned(), command)).transpose()?,
             serve: serve.collect::<Result<_, CliError>>()?,
             single,
@@ -396,9 +415,17 @@ fn banner(ctx: &Ctx, args: &Up, daemon: &Daemon, wanted: &Wanted, new: bool) -> 
         demo: args.demo,
         asks: args.demo || wanted.ask.is_some(),
         hooks: (wanted.hooks.len(), wanted.other_hooks),
+        tickets: tickets(args, node),
         control: daemon.socket().display().to_string(),
         ready: ctx.started.elapsed(),
     }
+}
+
+/// With the addresses of this moment: what others see of it is known later only.
+fn tickets(args: &Up, node: &Node) -> Vec<String> {
+    let swarms = if args.invite { node.swarms() } else { Vec::new() };
+    let made = |swarm: &String| node.ticket(swarm, TicketAddresses::Best).ok();
+    swarms.iter().filter_map(made).map(|ticket| ticket.to_string()).collect()
 }
 
 fn banner_json(banner: &Banner) -> Value {
@@ -413,6 +440,7 @@ fn banner_json(banner: &Banner) -> Value {
         "pid": std::process::id(),
         "serving": if banner.demo { [&demo::SERVED.map(str::to_owned)[..], &banner.serving].concat() } else { banner.serving.clone() },
         "hooks": banner.hooks.0,
+        "tickets": banner.tickets,
         "ready_ms": millis(banner.ready),
     })
 }

@@ -137,6 +137,8 @@ pub(crate) fn own_node(verb: &Verb, global: &Global) -> Option<&'static str> {
     let address =
         target.is_some_and(|target| crate::connect::address_of(target).is_ok_and(|address| address.is_some()));
     match global {
+        // It is that node which joins.
+        _ if matches!(verb, Verb::Join(_)) => None,
         _ if address => Some("an address as the target"),
         Global { bootstrap, .. } if !bootstrap.is_empty() => Some("--bootstrap"),
         Global { no_mdns: true, .. } => Some("--no-mdns"),

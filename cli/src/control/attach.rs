@@ -166,6 +166,7 @@ pub(crate) fn not_running(verb: &Verb) -> CliError {
         }
         Verb::Names(_) => "no node runs here that could know names",
         Verb::Availability(_) => "no node runs here that others could ask for work",
+        Verb::Invite(_) => "a ticket tells where a node is found, and none runs here",
         verb if verb.needs_running() => "work that must outlive the command needs a running node",
         _ => "no node runs here that the command could use",
     };

@@ -52,6 +52,8 @@ verbs! {
     "find" => Find,
     "history" => History,
     "inbox" => Inbox,
+    "invite" => Invite,
+    "join" => Join,
     "members" => Members,
     "mute" => Mute,
     "names" => Names,

@@ -33,6 +33,8 @@ pub(crate) struct Banner {
     pub(crate) asks: bool,
     /// Hooks that it runs, and those that are for other swarms.
     pub(crate) hooks: (usize, usize),
+    /// Tickets to its swarms, if they were wanted.
+    pub(crate) tickets: Vec<String>,
     /// Its control socket.
     pub(crate) control: String,
     /// Since the process began.
@@ -53,6 +55,7 @@ impl Banner {
         if self.hooks != (0, 0) {
             lines.push(row(out, "hooks", &self.hooked()));
         }
+        lines.extend(self.tickets.iter().map(|ticket| row(out, "ticket", ticket)));
         lines.push(row(out, "control", &escape_line(&self.control)));
         lines.push(format!("ready in {}.  {}", seconds(self.ready), self.next(out)));
         lines.join("\n")
@@ -123,6 +126,7 @@ mod tests {
             demo: true,
             asks: true,
             hooks: (0, 0),
+            tickets: Vec::new(),
             control: "/run/user/1000/p2pnode/default.sock".into(),
             ready: Duration::from_millis(40),
         }

@@ -44,6 +44,7 @@ use crate::{
     schedules::Timetable,
     start::StartError,
     swarm::{Behaviour, build_transport},
+    swarms::Swarms,
 };
 
 /// Inbound handshakes that upkeep may still count after the door has let the next one in.
@@ -57,6 +58,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 impl Builder {
     pub(super) async fn launch(mut self) -> Result<Node, StartError> {
         let swarms = parse_swarms(&self.swarms, self.limits.swarms)?;
+        let joined = Swarms::new(self.limits.swarms, swarms.clone());
         let identity = self.take_identity()?;
         let keypair = identity.keypair();
         let own = identity.peer_id();
@@ -70,7 +72,7 @@ impl Builder {
         let nearness = Nearness::default();
         let vicinity = Vicinity::new(self.allow, nearness.clone());
         let (runner, late) =
-            Runner::new(endpoints.clone(), self.access(own, &swarms, nearness.clone()), shared.clone());
+            Runner::new(endpoints.clone(), self.access(own, joined.clone(), nearness.clone()), shared.clone());
         let (rpc, client) = rpc::Behaviour::new(self.limits.rpc.clone(), runner.clone());
         let (mut behaviour, circuits) = self.behaviour(&identity, rpc, &swarms, &rules);
         let given = (self.store.take(), self.profile.as_ref().map(Profile::store));
@@ -111,7 +113,7 @@ impl Builder {
             ephemeral: self.ephemeral,
             clock: self.clock,
             timetable: timetable.clone(),
-            swarms: swarms.clone(),
+            swarms: joined.clone(),
             commands,
             rpc: client,
             shared: shared.clone(),
@@ -148,7 +150,7 @@ impl Builder {
             rules,
             registry,
             profile: self.profile.take(),
-            swarms,
+            swarms: joined,
             bootstrap: std::mem::take(&mut self.bootstrap),
             ephemeral: self.ephemeral,
             dht: self.dht,
@@ -219,8 +221,8 @@ impl Builder {
         }
     }
 
-    fn access(&self, own: PeerId, swarms: &[(SwarmId, SwarmName)], nearness: Nearness) -> OpenSwarms {
-        OpenSwarms { own, swarms: swarms.to_vec(), allow: self.allow, nearness }
+    fn access(&self, own: PeerId, swarms: Swarms, nearness: Nearness) -> OpenSwarms {
+        OpenSwarms { own, swarms, allow: self.allow, nearness }
     }
 
     fn behaviour(

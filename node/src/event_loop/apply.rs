@@ -35,6 +35,9 @@ impl EventLoop {
                 self.sign_card();
             }
             Command::Block { peer, block } => self.block(&peer, block),
+            Command::Join { id, name, seeds, done } => {
+                let _ = done.send(self.join(id, name, seeds));
+            }
             Command::Greet { peer, done } => self.greet(peer, done),
             Command::Deliver { peer, sealed, done } => self.behaviour().mail.deliver(peer, sealed, done),
             Command::Acknowledge { ticket, verdict } => match verdict {

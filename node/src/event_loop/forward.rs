@@ -224,11 +224,11 @@ impl EventLoop {
         for swarm in swarms {
             let sight = lock(&self.setup.shared.pins).see(*swarm, name, &peer, now);
             if let Sight::Rival(bearer) = sight {
-                let swarm = self.setup.swarms.iter().find(|(id, _)| id == swarm).map(|(_, name)| name.as_str());
+                let swarm = self.setup.swarms.name_of(swarm);
                 let text = format!(
                     "{peer} calls itself \"{name}\" in {}, which is the name of {bearer}: give the id, or \
                      `p2pnode names forget {name}` if it has a new key",
-                    swarm.unwrap_or("a swarm")
+                    swarm.as_ref().map_or("a swarm", |name| name.as_str())
                 );
                 self.emit(NodeEvent::Warning(text));
             }
@@ -354,7 +354,7 @@ impl EventLoop {
     /// Whether a question may be put to this node: in which swarm.
     fn may_ask(&self, peer: &PeerId, mail: &Mail) -> Result<(Node, SwarmId), RpcError> {
         let absent = || RpcError::new(ErrorCode::EndpointNotFound, "this node has no ask handler");
-        let swarm = mail.swarm.filter(|id| self.setup.swarms.iter().any(|(own, _)| own == id)).ok_or_else(absent)?;
+        let swarm = mail.swarm.filter(|id| self.setup.swarms.has(id)).ok_or_else(absent)?;
         let near = self.remote_of(peer).is_some_and(|addr| self.setup.nearness.is_near(&addr));
         if !near && self.setup.allow == Allow::Private {
             return Err(crate::access::refusal());

@@ -14,7 +14,7 @@ impl EventLoop {
         if self.setup.ephemeral {
             return;
         }
-        for (swarm, _) in self.setup.swarms.clone() {
+        for (swarm, _) in self.setup.swarms.all().iter().cloned() {
             let (conversation, body) = (ConversationId::new(), Bytes::new());
             let draft = Draft { swarm, team: None, conversation, kind: kind::LEAVE, parent: None, trace: None, body };
             if let Err(error) = self.publish(draft, Duration::ZERO) {

@@ -5,6 +5,7 @@ mod apply;
 mod forward;
 mod goodbye;
 mod greetings;
+mod join;
 mod presence;
 mod queries;
 mod reach;
@@ -20,7 +21,6 @@ use std::{
 use futures::StreamExt;
 use libp2p::{Multiaddr, PeerId, Swarm, swarm::SwarmEvent};
 use p2pnode_behaviours::upkeep::{AddressRules, Compact};
-use p2pnode_wire::ids::{SwarmId, SwarmName};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Interval, MissedTickBehavior, interval},
@@ -42,6 +42,7 @@ use crate::{
     registry::{Announcement, LocalRegistry},
     schedules::Timetable,
     swarm::{Behaviour, BehaviourEvent},
+    swarms::Swarms,
     talk::{Feeds, Heard, Keeper, Order},
 };
 pub(crate) use about::About;
@@ -67,7 +68,7 @@ pub(crate) struct Setup {
     pub(crate) rules: AddressRules,
     pub(crate) registry: Option<LocalRegistry>,
     pub(crate) profile: Option<Profile>,
-    pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
+    pub(crate) swarms: Swarms,
     pub(crate) bootstrap: Vec<BootstrapAddr>,
     pub(crate) ephemeral: bool,
     pub(crate) dht: bool,
@@ -105,6 +106,8 @@ pub(crate) struct EventLoop {
     /// Bootstrap addresses: what the user wrote for each, and whether it has failed.
     seeds: HashMap<Multiaddr, (String, bool)>,
     resolved: mpsc::Receiver<(String, Vec<Multiaddr>)>,
+    /// Its other end, for seeds that come later.
+    resolver: mpsc::Sender<(String, Vec<Multiaddr>)>,
     timer: Interval,
     next_scan: Instant,
     next_card: Instant,
@@ -137,7 +140,7 @@ impl EventLoop {
         let mut timer = interval(TICK);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (sender, resolved) = mpsc::channel(16);
-        tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender);
+        tick::resolve_bootstrap(setup.bootstrap.clone(), setup.shared.clone(), sender.clone());
         let mut feeds = Feeds::new(setup.about.key, &setup.about.name, setup.ephemeral);
         let history = setup.history.take().map(|(link, ends)| {
             feeds.resume(&ends);
@@ -153,6 +156,7 @@ impl EventLoop {
             connecting: Vec::new(),
             seeds: HashMap::new(),
             resolved,
+            resolver: sender,
             timer,
             next_scan: now,
             next_card: now,

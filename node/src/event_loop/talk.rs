@@ -213,7 +213,7 @@ impl EventLoop {
             self.gone(&heard.author);
         }
         if self.setup.shared.events.receiver_count() > 0
-            && let Some((_, name)) = self.setup.swarms.iter().find(|(id, _)| *id == event.swarm)
+            && let Some(name) = self.setup.swarms.name_of(&event.swarm)
         {
             let author = heard.author_of(&lock(&self.setup.shared.peers));
             let told = ConversationEvent::new(heard, name.to_string(), author);

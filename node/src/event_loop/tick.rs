@@ -137,11 +137,12 @@ impl EventLoop {
     /// Whether the node is in one of our swarms.
     fn note_local(&self, entry: &Entry, now: Instant) -> bool {
         let mut peers = lock(&self.setup.shared.peers);
+        let ours = self.setup.swarms.all();
         let names: Vec<_> = entry.swarms.iter().filter_map(|name| name.parse().ok()).collect();
         for name in &names {
             peers.saw_swarm(name, entry.peer, "local", now);
         }
-        names.iter().any(|name| self.setup.swarms.iter().any(|(_, own)| own == name))
+        names.iter().any(|name| ours.iter().any(|(_, own)| own == name))
     }
 
     /// By one address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
@@ -274,7 +275,7 @@ impl EventLoop {
         if addresses.is_empty() || self.goodbye.is_some() {
             return;
         }
-        let swarms = self.setup.swarms.iter().map(|(_, name)| name.to_string()).collect();
+        let swarms = self.setup.swarms.names();
         let entry = Entry::new(self.setup.identity.peer_id(), &self.setup.about.name, swarms, addresses);
         let outcome = match self.announcement.as_mut() {
             Some(announcement) => announcement.update(&entry),
@@ -291,12 +292,12 @@ impl EventLoop {
             return;
         }
         let capabilities: Vec<String> = self.setup.about.capabilities.iter().map(|c| c.name.clone()).collect();
-        for (swarm, _) in self.setup.swarms.clone() {
+        for (swarm, _) in self.setup.swarms.all().iter() {
             let discovery = &mut self.setup.swarm.behaviour_mut().discovery;
-            discovery.provide_entrance(&key::swarm(&swarm));
-            discovery.provide(&key::name(&swarm, &self.setup.about.name));
+            discovery.provide_entrance(&key::swarm(swarm));
+            discovery.provide(&key::name(swarm, &self.setup.about.name));
             for capability in &capabilities {
-                discovery.provide_spread(&key::capability_base(&swarm, capability));
+                discovery.provide_spread(&key::capability_base(swarm, capability));
             }
         }
     }
@@ -316,8 +317,8 @@ impl EventLoop {
         }
         self.members_pause = if known { MEMBERS_CALM.min(self.members_pause * 2) } else { MEMBERS_SOON };
         self.next_members = now + self.members_pause.mul_f64(spread);
-        for (swarm, _) in self.setup.swarms.clone() {
-            self.look_up_members(&key::swarm(&swarm));
+        for (swarm, _) in self.setup.swarms.all().iter() {
+            self.look_up_members(&key::swarm(swarm));
         }
     }
 

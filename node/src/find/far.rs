@@ -28,8 +28,8 @@ const GREET: Duration = Duration::from_secs(4);
 
 /// Who may fit, as the DHT tells; none for what is announced nowhere, such as a role.
 pub(super) async fn hints(node: &Node, query: &Query, wanted: usize) -> Result<Vec<PeerId>, DhtError> {
-    let swarms = node.inner().swarms.iter();
-    let swarms = swarms.filter(|(_, name)| query.swarm.as_ref().is_none_or(|wanted| wanted == name.as_str()));
+    let joined = node.inner().swarms.all();
+    let swarms = joined.iter().filter(|(_, name)| query.swarm.as_ref().is_none_or(|wanted| wanted == name.as_str()));
     let searches = swarms.map(|(swarm, _)| in_swarm(node, *swarm, query, wanted));
     gathered(future::join_all(searches).await)
 }

@@ -66,6 +66,8 @@ pub(crate) enum Note {
     Met { peer: PeerId, swarms: Vec<SwarmId> },
     /// A member wants to know what is kept.
     Asked { peer: PeerId, request: SyncRequest, ticket: Ticket },
+    /// The node is in this swarm from now on.
+    Joined { swarm: SwarmId, done: oneshot::Sender<Result<(), StoreError>> },
     /// These are to go, and nothing else.
     Clean { cuts: Vec<Cut>, done: oneshot::Sender<Result<(), StoreError>> },
     /// The node stops; its feeds end here.
@@ -89,6 +91,13 @@ impl Link {
             return;
         }
         let _ = self.0.try_send(note);
+    }
+
+    /// Keeps what is said in this swarm from now on; what is kept already is known when this returns.
+    pub(crate) async fn join(&self, swarm: SwarmId) -> Result<(), StoreError> {
+        let (done, joined) = oneshot::channel();
+        let _ = self.0.send(Note::Joined { swarm, done }).await;
+        joined.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Has these let go.
@@ -241,6 +250,9 @@ impl Task {
                     }
                 }
                 Note::Asked { peer, request, ticket } => self.asked(peer, request, ticket, now),
+                Note::Joined { swarm, done } => {
+                    let _ = done.send(self.joined(swarm, now).await);
+                }
                 Note::Clean { cuts, done } => {
                     let _ = done.send(self.cut(cuts).await);
                 }
@@ -249,6 +261,15 @@ impl Task {
         }
         self.keep(heard, now).await;
         last
+    }
+
+    async fn joined(&mut self, swarm: SwarmId, now: Instant) -> Result<(), StoreError> {
+        if !self.indices.contains_key(&swarm) {
+            let index = load(&self.store, swarm).await?;
+            self.indices.insert(swarm, Arc::new(Mutex::new(index)));
+            self.rounds.insert(swarm, Rounds::new(now));
+        }
+        Ok(())
     }
 
     /// Refused by gossip. What is kept in its place tells whether it is that one again, or proves a forgery of history.

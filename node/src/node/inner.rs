@@ -19,7 +19,7 @@ use p2pnode_behaviours::{
 };
 use p2pnode_wire::{
     card::Card,
-    ids::{SwarmId, SwarmName, Team},
+    ids::{SwarmId, Team},
     mail::MailAck,
     msgpack,
     sync::{SyncReply, SyncRequest},
@@ -44,6 +44,7 @@ use crate::{
     progress::Progress,
     schedules::Timetable,
     store::Store,
+    swarms::Swarms,
     talk::{Draft, Heard, PublishError, Published},
     target::{Target, TargetError},
 };
@@ -54,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) ephemeral: bool,
     pub(crate) clock: Clock,
     pub(crate) timetable: Timetable,
-    pub(crate) swarms: Vec<(SwarmId, SwarmName)>,
+    pub(crate) swarms: Swarms,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) rpc: rpc::Client,
     pub(crate) shared: Shared,
@@ -161,12 +162,11 @@ impl Node {
 
     /// The id of a swarm this node is in, by name; the first one for an empty name.
     pub(crate) fn swarm_id(&self, name: &str) -> Option<SwarmId> {
-        let wanted = |(_, known): &&(SwarmId, SwarmName)| name.is_empty() || known.as_str() == name;
-        self.0.swarms.iter().find(wanted).map(|(id, _)| *id)
+        self.0.swarms.id_of(name)
     }
 
     pub(crate) fn swarm_name(&self, id: &SwarmId) -> Option<String> {
-        self.0.swarms.iter().find(|(known, _)| known == id).map(|(_, name)| name.to_string())
+        self.0.swarms.name_of(id).map(|name| name.to_string())
     }
 
     pub(crate) fn timetable(&self) -> &Timetable {
