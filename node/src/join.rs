@@ -89,6 +89,8 @@ impl Node {
     pub async fn join(&self, swarm: &str, seeds: impl IntoIterator<Item = BootstrapAddr>) -> Result<bool, JoinError> {
         let name: SwarmName = swarm.parse()?;
         let id = SwarmId::open(&name);
+        // Before anything is kept for it.
+        self.inner().swarms.may_join(&id).map_err(|full| JoinError::TooManySwarms { limit: full.0 })?;
         // What was said there earlier is known before anything new is heard.
         if let Some(keep) = &self.inner().keep {
             keep.join(id).await?;

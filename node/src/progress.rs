@@ -19,6 +19,9 @@ const BOOTSTRAP_WAIT: Duration = Duration::from_secs(10);
 /// A member that has just been greeted may name others, which take a moment to be greeted too.
 const INTRODUCTIONS: Duration = Duration::from_millis(60);
 
+/// Addresses given by hand: each is resolved again and again for as long as the node runs.
+const MAX_BOOTSTRAP: usize = 256;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Bootstrap {
     Trying,
@@ -54,12 +57,20 @@ impl Progress {
         }
     }
 
-    /// These addresses are tried from now on, too.
-    pub(crate) fn also(&mut self, bootstrap: impl IntoIterator<Item = String>, now: Instant) {
-        for addr in bootstrap {
-            self.bootstrap.entry(addr).or_insert(Bootstrap::Trying);
+    /// This address is tried from now on, too. False if it is tried already, or there are [`MAX_BOOTSTRAP`].
+    pub(crate) fn also(&mut self, addr: &str, now: Instant) -> bool {
+        let full = self.bootstrap.len() >= MAX_BOOTSTRAP;
+        if let Some(state) = self.bootstrap.get_mut(addr) {
+            if matches!(state, Bootstrap::Failed(_)) {
+                (*state, self.started) = (Bootstrap::Trying, now);
+            }
+            return false;
+        }
+        if !full {
+            self.bootstrap.insert(addr.to_owned(), Bootstrap::Trying);
             self.started = now;
         }
+        !full
     }
 
     /// A node of this host is being dialled.
@@ -182,6 +193,18 @@ mod tests {
         progress.done(&peer, true, t + ms(200));
         assert!(progress.settled(t + ms(300)));
         assert_eq!(progress.bootstrap_failures(), vec![("b".to_owned(), "refused".to_owned())]);
+    }
+
+    #[test]
+    fn an_address_is_tried_once_and_no_more_than_so_many() {
+        let start = Instant::now();
+        let mut progress = Progress::new(false, [], start);
+        assert!(progress.also("a:1", start) && !progress.also("a:1", start));
+        progress.bootstrap_failed("a:1", "refused");
+        assert!(!progress.also("a:1", start), "it is tried all along");
+        assert!(!progress.settled(start + ms(10)), "and waited for again");
+        let more = (0..2 * MAX_BOOTSTRAP).filter(|n| progress.also(&format!("b:{n}"), start)).count();
+        assert_eq!(more, MAX_BOOTSTRAP - 1);
     }
 
     #[test]

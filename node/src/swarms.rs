@@ -41,6 +41,11 @@ impl Swarms {
         Ok(true)
     }
 
+    /// Whether one more may be joined, or this one is already.
+    pub(crate) fn may_join(&self, id: &SwarmId) -> Result<(), Full> {
+        if self.has(id) || self.all().len() < self.limit { Ok(()) } else { Err(Full(self.limit)) }
+    }
+
     pub(crate) fn has(&self, id: &SwarmId) -> bool {
         self.all().iter().any(|(known, _)| known == id)
     }
@@ -73,6 +78,7 @@ mod tests {
         assert_eq!(swarms.join(id(&lab), lab.clone()), Ok(true));
         assert_eq!(swarms.join(id(&lab), lab.clone()), Ok(false));
         assert_eq!(swarms.join(id(&attic), attic.clone()), Err(Full(2)));
+        assert_eq!((swarms.may_join(&id(&attic)), swarms.may_join(&id(&lab))), (Err(Full(2)), Ok(())));
         assert_eq!(other_handle.names(), ["garden", "lab"]);
         assert!(other_handle.has(&id(&lab)) && !other_handle.has(&id(&attic)));
         assert_eq!((other_handle.id_of(""), other_handle.id_of("lab")), (Some(id(&garden)), Some(id(&lab))));

@@ -13,6 +13,7 @@
 mod accuse;
 mod behaviour;
 mod config;
+mod event;
 mod handler;
 mod neighbour;
 mod protocol;
@@ -21,4 +22,4 @@ mod table;
 
 pub use behaviour::Behaviour;
 pub use config::Config;
-pub use state::{Change, Event, Status};
+pub use event::{Change, Event, Status};

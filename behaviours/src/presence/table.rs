@@ -8,7 +8,7 @@ use p2pnode_wire::{
     presence::{BUCKETS, Buckets, Listed, Says, Word, bucket_of},
 };
 
-use super::{Config, state::Status};
+use super::{Config, event::Status};
 
 /// Witnesses of one suspicion that count: the second one shortens it.
 pub(super) const WITNESSES: usize = 2;

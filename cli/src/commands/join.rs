@@ -149,7 +149,9 @@ impl Goal {
         let failed = node.looked().bootstrap_failed;
         for seed in self.seeds.iter().map(ToString::to_string) {
             let why = failed.iter().find(|(addr, _)| *addr == seed).map_or("no answer", |(_, why)| why.as_str());
-            error = error.looked(format!("{seed}: {why}"));
+            // A reason may begin with the address itself.
+            let why = why.strip_prefix(&seed).map_or(why, |why| why.trim_start_matches([':', ' ']));
+            error = error.maybe(format!("{seed}: {why}"));
         }
         if daemon {
             error = error.maybe("the running node is in the swarm now, and keeps trying");

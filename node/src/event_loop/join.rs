@@ -9,7 +9,7 @@ use crate::{addr::BootstrapAddr, node::lock, swarms::Full};
 
 impl EventLoop {
     /// True if it was not in that swarm.
-    pub(super) fn join(&mut self, id: SwarmId, name: SwarmName, seeds: Vec<BootstrapAddr>) -> Result<bool, Full> {
+    pub(super) fn join(&mut self, id: SwarmId, name: SwarmName, mut seeds: Vec<BootstrapAddr>) -> Result<bool, Full> {
         let new = self.setup.swarms.join(id, name.clone())?;
         if new {
             lock(&self.setup.shared.peers).join(id, name.clone());
@@ -34,7 +34,9 @@ impl EventLoop {
         if seeds.iter().any(BootstrapAddr::is_loopback) {
             self.setup.rules.allow_loopback(true);
         }
-        lock(&self.setup.shared.progress).also(seeds.iter().map(ToString::to_string), Instant::now());
+        // Those that are tried already have a task that resolves them.
+        let now = Instant::now();
+        seeds.retain(|seed| lock(&self.setup.shared.progress).also(&seed.to_string(), now));
         tick::resolve_bootstrap(seeds, self.setup.shared.clone(), self.resolver.clone());
         self.setup.shared.touch();
         Ok(new)
