@@ -67,7 +67,8 @@ impl Behaviour {
     }
 
     /// Takes `peer` into the routing table, once identify has shown that it speaks [`KAD`](crate::wire::protocol::KAD).
-    /// False if its network has enough peers there, or its bucket is full.
+    /// False if its network, which is that of its connection too, has enough peers there, if ids next to its own have, or if
+    /// its bucket is full.
     pub fn add(&mut self, peer: PeerId, addr: Multiaddr) -> bool {
         self.dht.add(peer, addr)
     }
@@ -173,7 +174,7 @@ impl Behaviour {
         self.dht.carry_value(raw)
     }
 
-    /// The value under `key`; the first good one wins.
+    /// The value under `key`: the newest of the first three good ones, or of fewer if there are no more.
     pub fn get_value(&mut self, key: &str) -> QueryToken {
         self.dht.get_value(key)
     }

@@ -49,7 +49,8 @@ pub enum Event {
         /// No more come.
         last: bool,
     },
-    /// A value whose signature, owner and key hold. The lookup ends with it.
+    /// A value whose signature, owner and key hold: the newest of three that were told of, or of all there are. The lookup ends
+    /// with it.
     ValueFound {
         /// Of which lookup.
         token: QueryToken,

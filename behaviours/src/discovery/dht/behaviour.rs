@@ -13,8 +13,8 @@ use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, QueryId, RecordKey};
 use libp2p_swarm::{
-    ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    ToSwarm,
+    ConnectionDenied, ConnectionId, DialError, DialFailure, ExternalAddresses, FromSwarm, ListenAddresses,
+    NetworkBehaviour, THandler, THandlerInEvent, ToSwarm,
 };
 use p2pnode_wire::value::{self, Value};
 use rand::seq::IteratorRandom;
@@ -22,10 +22,13 @@ use rand::seq::IteratorRandom;
 use super::{
     announce::Announce,
     crowd::Crowd,
+    direct::{self, Direct},
     entrance::{Entrances, Verdict},
     hearsay::Hearsay,
-    query::{Output, Own, PutError, Query, QueryToken, Stats},
+    query::{Best, Output, Own, PutError, Query, QueryToken, Stats},
     refresh::{Lookup, Refresh, id_in, thin},
+    region,
+    scan::Scans,
     settings::settings,
     spread::{Look, Spreads},
     store::{self, Store},
@@ -42,21 +45,29 @@ const NEIGHBOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 /// Expired records are removed this often.
 const PURGE: Duration = Duration::from_secs(60);
 
+/// Kademlia, and what is asked past it.
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "libp2p_swarm::derive_prelude")]
+pub struct Net {
+    pub(super) kad: kad::Behaviour<Store>,
+    pub(super) direct: Direct,
+}
+
 /// Kademlia in our rhythm.
 pub struct Behaviour {
     pub(super) own: PeerId,
     pub(super) enabled: bool,
     pub(super) client: bool,
-    pub(super) kad: kad::Behaviour<Store>,
+    pub(super) net: Net,
     pub(super) table: usize,
     pub(super) hearsay: Hearsay,
     /// Peers wanted from a lookup.
-    replication: NonZeroUsize,
+    pub(super) replication: NonZeroUsize,
     pub(super) announce: Announce<Own>,
     entrances: Entrances,
     pub(super) spreads: Spreads,
     /// Our own values, to be announced again. As many as `announce` takes.
-    values: HashMap<RecordKey, Bytes>,
+    pub(super) values: HashMap<RecordKey, Bytes>,
     /// Tokens of values not announced yet.
     puts: HashMap<RecordKey, QueryToken>,
     pub(super) refresh: Refresh,
@@ -65,6 +76,11 @@ pub struct Behaviour {
     tokens: u64,
     /// Where connected peers are; as many as there are connections.
     pub(super) remotes: HashMap<PeerId, Multiaddr>,
+    /// Networks from which peers of the table were seen, whatever they say; about as many as there are in the table.
+    pub(super) networks: HashMap<PeerId, [u8; 7]>,
+    pub(super) scans: Scans,
+    pub(super) listening: ListenAddresses,
+    pub(super) external: ExternalAddresses,
     pub(super) events: VecDeque<Output>,
     purged: Instant,
     /// When a peer of a full bucket was last checked.
@@ -88,7 +104,7 @@ impl Behaviour {
             own,
             enabled: config.dht,
             client,
-            kad,
+            net: Net { kad, direct: direct::behaviour() },
             table: 0,
             hearsay: Hearsay::default(),
             replication: NonZeroUsize::new(config.replication).unwrap_or(NonZeroUsize::MIN),
@@ -101,6 +117,10 @@ impl Behaviour {
             queries: HashMap::new(),
             tokens: 0,
             remotes: HashMap::new(),
+            networks: HashMap::new(),
+            scans: Scans::default(),
+            listening: ListenAddresses::default(),
+            external: ExternalAddresses::default(),
             events: VecDeque::new(),
             purged: now,
             checked: None,
@@ -110,12 +130,13 @@ impl Behaviour {
 
     pub(crate) fn set_client(&mut self, client: bool) {
         self.client = client || !self.enabled;
-        self.kad.set_mode(Some(if self.client { kad::Mode::Client } else { kad::Mode::Server }));
+        self.net.kad.set_mode(Some(if self.client { kad::Mode::Client } else { kad::Mode::Server }));
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) {
         self.hearsay.left(peer);
-        self.kad.remove_peer(peer);
+        self.networks.remove(peer);
+        self.net.kad.remove_peer(peer);
         self.count();
     }
 
@@ -143,7 +164,7 @@ impl Behaviour {
     pub(crate) fn stop_spreading(&mut self, base: &str) {
         self.announce.remove(&Own::Spread(base.to_owned()));
         for key in self.spreads.remove(base) {
-            self.kad.stop_providing(&key);
+            self.net.kad.stop_providing(&key);
         }
     }
 
@@ -157,7 +178,7 @@ impl Behaviour {
 
     pub(crate) fn stop_providing(&mut self, key: &str) {
         let key = RecordKey::new(&key);
-        self.kad.stop_providing(&key);
+        self.net.kad.stop_providing(&key);
         self.announce.remove(&Own::Key(key.clone()));
         self.entrances.remove(&key);
         self.announce.remove(&Own::Entrance(key));
@@ -166,8 +187,9 @@ impl Behaviour {
     pub(crate) fn providers(&mut self, key: &str, enough: usize) -> QueryToken {
         let token = self.token();
         if self.has_room(token) {
-            let id = self.kad.get_providers(RecordKey::new(&key));
-            self.queries.insert(id, Query::Providers { token, seen: HashSet::new(), enough: enough.max(1) });
+            let key = RecordKey::new(&key);
+            let id = self.net.kad.get_providers(key.clone());
+            self.queries.insert(id, Query::Providers { token, key, seen: HashSet::new(), enough: enough.max(1) });
         }
         token
     }
@@ -175,7 +197,7 @@ impl Behaviour {
     pub(crate) fn lookup(&mut self, peer: PeerId) -> QueryToken {
         let token = self.token();
         if self.has_room(token) {
-            let id = self.kad.get_n_closest_peers(peer, self.replication);
+            let id = self.net.kad.get_n_closest_peers(peer, self.replication);
             self.queries.insert(id, Query::Peer { token, peer });
         }
         token
@@ -198,7 +220,7 @@ impl Behaviour {
         }
         let mut record = kad::Record::new(key.clone(), raw.to_vec());
         record.publisher = Some(self.own);
-        if let Err(refused) = self.kad.store_mut().offer(record, Instant::now()) {
+        if let Err(refused) = self.net.kad.store_mut().offer(record, Instant::now()) {
             tracing::debug!(%refused, "a value of our own is not kept");
             return Err(if refused == store::Refused::Old { PutError::Old } else { PutError::TooMany });
         }
@@ -214,15 +236,16 @@ impl Behaviour {
     pub(crate) fn get_value(&mut self, key: &str) -> QueryToken {
         let token = self.token();
         if self.has_room(token) {
-            let id = self.kad.get_record(RecordKey::new(&key));
-            self.queries.insert(id, Query::Value { token, found: false });
+            let key = RecordKey::new(&key);
+            let id = self.net.kad.get_record(key.clone());
+            self.queries.insert(id, Query::Value { token, key, best: Best::default() });
         }
         token
     }
 
     pub(crate) fn finish(&mut self, token: QueryToken) {
         let id = self.queries.iter().find(|(_, query)| query.token() == Some(token)).map(|(id, _)| *id);
-        if let Some(mut query) = id.and_then(|id| self.kad.query_mut(&id)) {
+        if let Some(mut query) = id.and_then(|id| self.net.kad.query_mut(&id)) {
             query.finish();
         }
     }
@@ -269,13 +292,13 @@ impl Behaviour {
             // A node that lives for one command looks around once.
             if self.table > 0 && (lookup == Lookup::Own || !self.client) {
                 tracing::debug!(?lookup, "looks around");
-                let id = self.kad.get_n_closest_peers(target, results);
+                let id = self.net.kad.get_n_closest_peers(target, results);
                 self.queries.insert(id, Query::Refresh(lookup));
             }
         }
         if now.duration_since(self.purged) >= PURGE {
             self.purged = now;
-            self.kad.store_mut().purge(now);
+            self.net.kad.store_mut().purge(now);
         }
     }
 
@@ -283,10 +306,10 @@ impl Behaviour {
         let mut rng = rand::rng();
         let place = |(least, _): (kad::KBucketDistance, _)| least.ilog2().and_then(|log| u8::try_from(log).ok());
         let buckets: Vec<(u8, usize)> =
-            self.kad.kbuckets().filter_map(|bucket| Some((place(bucket.range())?, bucket.num_entries()))).collect();
+            self.net.kad.kbuckets().filter_map(|bucket| Some((place(bucket.range())?, bucket.num_entries()))).collect();
         let Some(thin) = thin(&buckets, kad::K_VALUE.get(), &mut rng) else { return PeerId::random() };
         let id = id_in(thin, &self.own);
-        let Some(bucket) = self.kad.kbucket(id) else { return id };
+        let Some(bucket) = self.net.kad.kbucket(id) else { return id };
         // Around one of that bucket: it is connected, and its neighbours are strangers, so that each dial meets one.
         let there = || bucket.iter().map(|entry| *entry.node.key.preimage());
         there()
@@ -313,7 +336,7 @@ impl Behaviour {
             Verdict::Unknown if self.table >= store::MAX_PROVIDERS => {
                 let key = key.clone();
                 let crowd = Crowd::new(key.clone(), &self.own, self.replication.get());
-                let id = self.kad.get_providers(key.clone());
+                let id = self.net.kad.get_providers(key.clone());
                 self.queries.insert(id, Query::Crowded { key, crowd });
             }
             Verdict::Unknown => self.announce_now(own),
@@ -334,12 +357,14 @@ impl Behaviour {
         let Some(look) = self.spreads.look(base, level, &self.own, self.replication.get()) else {
             return self.spread(base);
         };
-        let id = self.kad.get_providers(look.key.clone());
+        let id = self.net.kad.get_providers(look.key.clone());
         self.queries.insert(id, Query::Look(Box::new(look)));
     }
 
     pub(super) fn looked_at(&mut self, look: &Look) {
-        let (here, on) = look.verdict();
+        // Holders that were put there say what they like.
+        let size = self.size();
+        let (here, on) = if self.is_surrounded(&look.key, size, region::PAIR) { (true, false) } else { look.verdict() };
         if here {
             self.announce_shard(&look.base, look.level);
         }
@@ -357,7 +382,7 @@ impl Behaviour {
         let own = Own::Spread(base.to_owned());
         let (gone, again) = self.spreads.end(base, Instant::now(), &mut rand::rng());
         for key in gone {
-            self.kad.stop_providing(&key);
+            self.net.kad.stop_providing(&key);
         }
         match again {
             Some(at) => self.announce.postpone(&own, at),
@@ -368,12 +393,12 @@ impl Behaviour {
     pub(super) fn announce_now(&mut self, own: Own) {
         tracing::debug!(?own, "announces");
         let (started, token) = match &own {
-            Own::Key(key) | Own::Entrance(key) => (self.kad.start_providing(key.clone()), None),
+            Own::Key(key) | Own::Entrance(key) => (self.net.kad.start_providing(key.clone()), None),
             Own::Value(key) => {
                 let Some(raw) = self.values.get(key) else { return };
                 let record = kad::Record::new(key.clone(), raw.to_vec());
                 // All: with a smaller quorum it stops as soon as that many have answered.
-                (self.kad.put_record(record, kad::Quorum::All), self.puts.remove(key))
+                (self.net.kad.put_record(record, kad::Quorum::All), self.puts.remove(key))
             }
             // Of its shards, one by one.
             Own::Spread(_) => return,
@@ -391,7 +416,7 @@ impl Behaviour {
 
     pub(super) fn count(&mut self) {
         let before = self.table;
-        self.table = self.kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
+        self.table = self.net.kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
         if before == 0 && self.table > 0 {
             self.refresh.first_peer(Instant::now());
         }
@@ -422,7 +447,7 @@ impl Behaviour {
     /// libp2p-kad looks up every bucket whenever a peer enters a small table, and offers no switch: hundreds of requests
     /// for a node that joins a hundred others. `refresh` looks around instead.
     fn end_bootstraps(&mut self) {
-        for mut query in self.kad.iter_queries_mut() {
+        for mut query in self.net.kad.iter_queries_mut() {
             if matches!(query.info(), kad::QueryInfo::Bootstrap { .. }) {
                 query.finish();
             }
@@ -431,10 +456,10 @@ impl Behaviour {
 }
 
 impl NetworkBehaviour for Behaviour {
-    type ConnectionHandler = THandler<kad::Behaviour<Store>>;
+    type ConnectionHandler = THandler<Net>;
     type ToSwarm = Output;
 
-    handlers_of!(kad);
+    handlers_of!(net);
 
     fn handle_pending_outbound_connection(
         &mut self,
@@ -443,14 +468,16 @@ impl NetworkBehaviour for Behaviour {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let known = self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)?;
+        let known = self.net.handle_pending_outbound_connection(connection, peer, addresses, role)?;
         // The Swarm (0.48) drops equal addresses before it appends the peer id: one with and one without it would be
         // dialled twice at once.
         Ok(known.into_iter().filter_map(|addr| book::bare(&addr, &peer?)).collect())
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.kad.on_swarm_event(event);
+        self.net.on_swarm_event(event);
+        self.listening.on_swarm_event(&event);
+        self.external.on_swarm_event(&event);
         match event {
             FromSwarm::ConnectionEstablished(event) => {
                 self.remotes.insert(event.peer_id, event.endpoint.get_remote_address().clone());
@@ -475,8 +502,9 @@ impl NetworkBehaviour for Behaviour {
             }
             self.start_due();
             self.end_bootstraps();
-            match self.kad.poll(cx) {
-                Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_kad(event),
+            match self.net.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(NetEvent::Kad(event))) => self.on_kad(event),
+                Poll::Ready(ToSwarm::GenerateEvent(NetEvent::Direct(event))) => self.on_direct(event),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),
                 Poll::Pending => {
                     self.arm(cx);

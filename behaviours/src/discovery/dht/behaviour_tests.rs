@@ -42,7 +42,7 @@ async fn providers_are_found_with_their_addresses() {
     assert!(swarms[1].behaviour_mut().provide("/p2pnode/swarm/garden"));
     let announced = testing::until(&mut swarms, LIMIT, |swarms, _| {
         let key = RecordKey::new(&"/p2pnode/swarm/garden");
-        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().kad.store_mut());
+        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().net.kad.store_mut());
         (stores.filter(|store| !store.providers(&key).is_empty()).count() > 4).then_some(())
     });
     announced.await.expect("announced");
@@ -73,11 +73,11 @@ async fn a_value_goes_round_and_a_forged_one_does_not() {
     let (name, raw) = sealed(&key, "motto", 1, b"grow");
     let record = kad::Record::new(RecordKey::new(&name), raw.to_vec());
     // As a node that republishes for somebody else would: the receivers check.
-    let put = swarms[1].behaviour_mut().kad.put_record(record, kad::Quorum::All);
+    let put = swarms[1].behaviour_mut().net.kad.put_record(record, kad::Quorum::All);
     put.expect("stored here");
     let holders = |swarms: &mut [Swarm<Behaviour>], name: &str| {
         let key = RecordKey::new(&name);
-        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().kad.store_mut());
+        let stores = swarms.iter_mut().map(|swarm| swarm.behaviour_mut().net.kad.store_mut());
         stores.filter(|store| store.get(&key).is_some()).count()
     };
     let spread = testing::until(&mut swarms, LIMIT, |swarms, _| (holders(swarms, &name) > 4).then_some(()));
@@ -87,7 +87,7 @@ async fn a_value_goes_round_and_a_forged_one_does_not() {
     *forged.last_mut().expect("bytes") ^= 1;
     let bad = kad::Record::new(RecordKey::new(&name), forged);
     let targets: Vec<PeerId> = swarms.iter().skip(2).map(|swarm| *swarm.local_peer_id()).collect();
-    swarms[0].behaviour_mut().kad.put_record_to(bad, targets.into_iter(), kad::Quorum::One);
+    swarms[0].behaviour_mut().net.kad.put_record_to(bad, targets.into_iter(), kad::Quorum::One);
 
     let token = swarms[6].behaviour_mut().get_value(&name);
     let value = testing::until(&mut swarms, LIMIT, |_, event| match event {
@@ -97,7 +97,7 @@ async fn a_value_goes_round_and_a_forged_one_does_not() {
     assert_eq!(value.await.expect("found").body, Bytes::from_static(b"grow"));
     let every: Vec<Vec<u8>> = swarms
         .iter_mut()
-        .filter_map(|s| s.behaviour_mut().kad.store_mut().get(&RecordKey::new(&name)).map(|r| r.value.clone()))
+        .filter_map(|s| s.behaviour_mut().net.kad.store_mut().get(&RecordKey::new(&name)).map(|r| r.value.clone()))
         .collect();
     assert!(every.iter().all(|kept| *kept == raw), "nobody keeps the forged one");
 }
@@ -112,7 +112,7 @@ async fn a_node_alone_says_so_and_publishes_later() {
     let (name, raw) = sealed(&key, "motto", 1, b"grow");
     let token = node.put_value(raw).expect("ours");
     assert!(matches!(node.events.pop_front(), Some(Output::Finished { token: of, error: Some(_), .. }) if of == token));
-    assert!(node.kad.store_mut().get(&RecordKey::new(&name)).is_some());
+    assert!(node.net.kad.store_mut().get(&RecordKey::new(&name)).is_some());
     let (_, old) = sealed(&key, "motto", 0, b"wilt");
     assert_eq!(node.put_value(old), Err(PutError::Old));
     let (_, foreign) = sealed(&SigningKey::from_bytes(&[9; 32]), "motto", 0, b"wilt");
@@ -174,7 +174,8 @@ async fn who_would_not_be_kept_does_not_announce() {
     for swarm in &mut swarms[..22] {
         assert!(swarm.behaviour_mut().provide_entrance(KEY));
     }
-    let kept = |swarm: &mut Swarm<Behaviour>| swarm.behaviour_mut().kad.store_mut().providers(&RecordKey::new(&KEY));
+    let kept =
+        |swarm: &mut Swarm<Behaviour>| swarm.behaviour_mut().net.kad.store_mut().providers(&RecordKey::new(&KEY));
     let full = |swarms: &mut [Swarm<Behaviour>], _: Option<_>| {
         swarms[..8].iter_mut().all(|holder| kept(holder).len() == 20).then_some(())
     };
@@ -215,7 +216,7 @@ async fn what_is_taken_back_while_holders_are_asked_is_not_announced() {
     ended.await.expect("the question ends");
     let behaviour = swarms[3].behaviour_mut();
     assert!(!behaviour.queries.values().any(|query| matches!(query, Query::Announce { .. })));
-    assert!(behaviour.kad.store_mut().providers(&RecordKey::new(&KEY)).is_empty());
+    assert!(behaviour.net.kad.store_mut().providers(&RecordKey::new(&KEY)).is_empty());
 }
 
 /// A peer in that bucket of `own`; in 255 half of all are, in 254 a quarter.
@@ -300,4 +301,83 @@ fn who_is_not_let_in_drives_nobody_out() {
     assert!(table(&mut node).contains(&heard) && node.checked.is_none());
     assert!(node.add(far_from(own), at(100)));
     assert!(!table(&mut node).contains(&heard), "but one that is let in does");
+}
+
+/// Whoever comes from one network may say what it likes of others.
+#[test]
+fn a_network_that_is_made_up_lets_nobody_in() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let addr = |net: usize| format!("/ip4/9.9.{net}.1/tcp/1").parse::<Multiaddr>().expect("an address");
+    let real = |host: usize| format!("/ip4/1.2.3.{host}/tcp/1").parse::<Multiaddr>().expect("an address");
+    let mut let_in = 0;
+    for host in 1..100 {
+        let peer = PeerId::random();
+        node.remotes.insert(peer, real(host));
+        let_in += usize::from(node.add(peer, addr(host)));
+    }
+    assert!(let_in <= 3, "{let_in} that are connected");
+    let told = (1..100).filter(|host| node.hear_of(PeerId::random(), [addr(100 + host), real(100)])).count();
+    assert_eq!((table(&mut node).len(), told), (let_in, 0), "one of its addresses is of a network that has enough");
+    // Told of at an address elsewhere, it comes from there after all.
+    let late = far_from(node.own);
+    assert!(node.hear_of(late, [addr(200)]));
+    node.remotes.insert(late, real(200));
+    assert!(!node.add(late, addr(200)) && !table(&mut node).contains(&late));
+}
+
+#[test]
+fn ids_around_a_key_do_not_fill_a_bucket() {
+    let mut node = Behaviour::new(&config(), PeerId::random());
+    let key = kad::KBucketKey::from(far_from(node.own));
+    let mut tried: Vec<PeerId> = std::iter::repeat_with(PeerId::random).take(20_000).collect();
+    tried.sort_by_key(|peer| key.distance(&kad::KBucketKey::from(*peer)));
+    let addr = |net: usize| format!("/ip4/9.9.{net}.1/tcp/1").parse::<Multiaddr>().expect("an address");
+    let let_in = tried[..40].iter().enumerate().filter(|(net, peer)| node.add(**peer, addr(*net))).count();
+    assert_eq!(let_in, super::super::table::PER_PART);
+}
+
+/// Whoever lies around a key keeps nothing that is announced under it; others of the region do, and are asked.
+#[tokio::test]
+async fn a_surrounded_key_is_announced_in_its_region_and_found_there() {
+    const KEY: &str = "/p2pnode/cap/work/0";
+    let mut swarms = network(40).await;
+    let known: Vec<_> = swarms.iter().map(|swarm| (*swarm.local_peer_id(), testing::memory(swarm))).collect();
+    for swarm in &mut swarms {
+        for (peer, addr) in &known {
+            swarm.behaviour_mut().add(*peer, addr.clone());
+        }
+        swarm.behaviour_mut().count();
+    }
+    // As if four had just answered who are nearer than anybody can be by chance.
+    let key = RecordKey::new(&KEY);
+    let place = kad::KBucketKey::new(key.clone());
+    let mut tried: Vec<PeerId> = std::iter::repeat_with(PeerId::random).take(20_000).collect();
+    tried.sort_by_key(|peer| place.distance(&kad::KBucketKey::from(*peer)));
+    let size = swarms[3].behaviour_mut().size();
+    assert!((10.0..240.0).contains(&size), "{size}");
+    assert!(!swarms[3].behaviour().is_surrounded(&key, 0.0, region::PAIR));
+    for index in [3, 7] {
+        tried[..4].iter().for_each(|peer| drop(swarms[index].behaviour_mut().remotes.insert(*peer, at(1))));
+    }
+    assert!(swarms[3].behaviour().is_surrounded(&key, size, region::CROWD));
+    let purpose = super::super::scan::Purpose::Announce;
+    assert!(swarms[3].behaviour_mut().scan(&key, purpose).is_none());
+    let holds = |swarm: &mut Swarm<Behaviour>| !swarm.behaviour_mut().net.kad.store_mut().providers(&key).is_empty();
+    let told = testing::until(&mut swarms, LIMIT, |swarms, _| {
+        (swarms.iter_mut().filter_map(|swarm| holds(swarm).then_some(())).count() >= 8).then_some(())
+    });
+    told.await.expect("told");
+    let token = QueryToken(99);
+    let purpose = super::super::scan::Purpose::Providers { token, seen: HashSet::new(), stats: Stats::default() };
+    assert!(swarms[7].behaviour_mut().scan(&key, purpose).is_none());
+    let (mut found, announcer) = (Vec::new(), known[3].0);
+    let asked = testing::until(&mut swarms, LIMIT, |_, event| match event {
+        Some((7, SwarmEvent::Behaviour(Output::Providers { providers, .. }))) => {
+            found.extend(providers.into_iter().map(|(peer, _)| peer));
+            None
+        }
+        Some((7, SwarmEvent::Behaviour(Output::Finished { token: of, reached, .. }))) if of == token => Some(reached),
+        _ => None,
+    });
+    assert_eq!((asked.await, found), (Some(1), vec![announcer]));
 }

@@ -43,7 +43,7 @@ pub struct DhtStats {
 impl Behaviour {
     pub(crate) fn routing_table(&mut self) -> Vec<TablePeer> {
         let (hearsay, mut peers) = (&self.hearsay, Vec::new());
-        for bucket in self.kad.kbuckets() {
+        for bucket in self.net.kad.kbuckets() {
             let number = bucket.range().0.ilog2().unwrap_or_default();
             peers.extend(bucket.iter().map(|there| TablePeer {
                 peer: *there.node.key.preimage(),
@@ -58,7 +58,7 @@ impl Behaviour {
     pub(crate) fn stats(&mut self) -> DhtStats {
         let table = self.routing_table();
         let buckets: std::collections::BTreeSet<u32> = table.iter().map(|there| there.bucket).collect();
-        let (values, keys) = self.kad.store_mut().len();
+        let (values, keys) = self.net.kad.store_mut().len();
         DhtStats {
             server: self.enabled && !self.client,
             peers: table.len(),

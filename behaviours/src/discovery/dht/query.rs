@@ -75,17 +75,49 @@ pub(super) enum Own {
     Value(RecordKey),
 }
 
+/// Holders that must have told of a good value before the newest of theirs is taken: somebody may have given an old one, which
+/// its owner has signed as well, to a node that had none.
+const AGREED: usize = 3;
+
+/// The newest of the values that were told.
+#[derive(Debug, Default)]
+pub(super) struct Best {
+    newest: Option<(Box<Value>, Option<PeerId>)>,
+    told: usize,
+}
+
+impl Best {
+    /// Somebody tells of a good value; none: this node itself.
+    pub(super) fn told(&mut self, value: Value, by: Option<PeerId>) {
+        self.told += 1;
+        if self.newest.as_ref().is_none_or(|(known, _)| known.seq < value.seq) {
+            self.newest = Some((Box::new(value), by));
+        }
+    }
+
+    /// Whether enough have told.
+    pub(super) fn is_sure(&self) -> bool {
+        self.told >= AGREED
+    }
+
+    pub(super) fn into_value(self) -> Option<(Box<Value>, Option<PeerId>)> {
+        self.newest
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Query {
     Providers {
         token: QueryToken,
+        key: RecordKey,
         seen: HashSet<PeerId>,
         /// It ends when so many are found.
         enough: usize,
     },
     Value {
         token: QueryToken,
-        found: bool,
+        key: RecordKey,
+        best: Best,
     },
     Peer {
         token: QueryToken,
@@ -104,6 +136,8 @@ pub(super) enum Query {
     /// The same for a shard.
     Look(Box<Look>),
     Refresh(Lookup),
+    /// Of a part of a region.
+    Scan(u64),
 }
 
 impl Query {
@@ -111,7 +145,26 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) => None,
+            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) | Self::Scan(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pnode_wire::ids::PeerKey;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_of_three_values_is_taken() {
+        let value = |seq| Value { v: 1, owner: PeerKey([7; 32]), name: "motto".into(), seq, at_ms: 0, body: "".into() };
+        let mut best = Best::default();
+        for (seq, sure) in [(1, false), (5, false), (2, true)] {
+            best.told(value(seq), None);
+            assert_eq!(best.is_sure(), sure);
+        }
+        assert_eq!(best.into_value().map(|(value, _)| value.seq), Some(5));
+        assert!(Best::default().into_value().is_none());
     }
 }

@@ -9,8 +9,10 @@ use libp2p_swarm::{ConnectionId, NetworkBehaviour};
 
 use super::{
     behaviour::Behaviour,
-    query::{Output, Own, Query, Stats},
+    query::{Best, Output, Own, Query, Stats},
     refresh::Lookup,
+    region,
+    scan::{self, Purpose},
     store,
 };
 
@@ -23,6 +25,7 @@ impl Behaviour {
             kad::Event::RoutingUpdated { is_new_peer: true, old_peer, .. } => {
                 if let Some(old) = old_peer {
                     self.hearsay.left(&old);
+                    self.networks.remove(&old);
                 }
                 self.count();
             }
@@ -41,13 +44,13 @@ impl Behaviour {
         let now = Instant::now();
         match request {
             kad::InboundRequest::PutRecord { source, record: Some(record), .. } if !self.client => {
-                if let Err(refused) = self.kad.store_mut().offer(record, now) {
+                if let Err(refused) = self.net.kad.store_mut().offer(record, now) {
                     tracing::debug!(peer = %source, %refused, "a value is not kept");
                 }
             }
             kad::InboundRequest::AddProvider { record: Some(mut record) } if !self.client => {
                 record.addresses = store::believable(record.addresses, self.remotes.get(&record.provider));
-                if let Err(error) = self.kad.store_mut().add_provider(record) {
+                if let Err(error) = self.net.kad.store_mut().add_provider(record) {
                     tracing::debug!(%error, "a provider is not kept");
                 }
             }
@@ -85,7 +88,7 @@ impl Behaviour {
                     self.end(id)
                 };
             }
-            Some(Query::Providers { token, seen, enough }) => {
+            Some(Query::Providers { token, seen, enough, .. }) => {
                 let mut news: Vec<PeerId> = providers.into_iter().filter(|peer| !seen.contains(peer)).collect();
                 news.truncate(MAX_PROVIDERS.saturating_sub(seen.len()));
                 seen.extend(news.iter().copied());
@@ -96,7 +99,7 @@ impl Behaviour {
         if enough {
             self.end(id);
         }
-        let kept = self.kad.store_mut().providers(key);
+        let kept = self.net.kad.store_mut().providers(key);
         let providers: Vec<_> = news.into_iter().map(|peer| (peer, self.addresses(peer, &kept))).collect();
         if !providers.is_empty() || last {
             self.events.push_back(Output::Providers { token, providers, last });
@@ -105,7 +108,7 @@ impl Behaviour {
 
     /// Enough was found: no more is asked.
     fn end(&mut self, id: QueryId) {
-        if let Some(mut query) = self.kad.query_mut(&id) {
+        if let Some(mut query) = self.net.kad.query_mut(&id) {
             query.finish();
         }
     }
@@ -113,7 +116,7 @@ impl Behaviour {
     /// What lookups under way and the table know of `peer`: kad tells it to nobody but a dial, and forgets it after.
     fn addresses(&mut self, peer: PeerId, kept: &[kad::ProviderRecord]) -> Vec<Multiaddr> {
         let connection = ConnectionId::new_unchecked(0);
-        let known = self.kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
+        let known = self.net.kad.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
         let mut known = known.unwrap_or_default();
         let here = kept.iter().filter(|record| record.provider == peer);
         known.extend(here.flat_map(|record| record.addresses.iter().cloned()));
@@ -124,22 +127,27 @@ impl Behaviour {
     }
 
     fn found_value(&mut self, id: QueryId, found: &kad::PeerRecord) {
-        let Some(Query::Value { token, found: done }) = self.queries.get_mut(&id) else { return };
-        if *done {
+        let Some(Query::Value { best, .. }) = self.queries.get_mut(&id) else { return };
+        if best.is_sure() {
             return;
         }
         match store::open(&found.record.key, &found.record.value) {
             Ok(value) => {
-                *done = true;
-                let token = *token;
-                self.events.push_back(Output::Value { token, value: Box::new(value), from: found.peer });
-                self.end(id);
+                // What this node itself has published is the newest.
+                let is_own = crate::peer_of(&value.owner) == Some(self.own);
+                best.told(value, found.peer);
+                if is_own || best.is_sure() {
+                    self.end(id);
+                }
             }
             Err(refused) => tracing::debug!(peer = ?found.peer, %refused, "a value that is not good"),
         }
     }
 
     fn found_peers(&mut self, id: QueryId, peers: Vec<kad::PeerInfo>) {
+        if let Some(Query::Scan(number)) = self.queries.get(&id) {
+            return self.scanned(*number, peers);
+        }
         let Some(Query::Peer { token, peer }) = self.queries.get(&id) else { return };
         let (token, wanted) = (*token, *peer);
         if let Some(found) = peers.into_iter().find(|found| found.peer_id == wanted) {
@@ -165,28 +173,45 @@ impl Behaviour {
 
     fn finished(&mut self, id: QueryId, stats: kad::QueryStats) {
         let Some(query) = self.queries.remove(&id) else { return };
-        match query {
+        let stats = Stats::from(stats);
+        let token = query.token();
+        let (purpose, reached) = match query {
             Query::Crowded { key, crowd } => return self.counted(key, crowd.is_complete()),
             Query::Look(look) => return self.looked_at(&look),
-            _ => {}
-        }
-        if let Query::Announce { own, .. } = &query {
-            self.announce.finished(own);
-        }
-        if matches!(query, Query::Refresh(Lookup::Own)) {
-            self.refresh.looked(Instant::now());
-        }
-        let reached = match &query {
-            Query::Providers { seen, .. } => seen.len(),
-            Query::Value { found, .. } => usize::from(*found),
-            _ => 0,
+            Query::Scan(number) => return self.looked_through(number),
+            Query::Refresh(lookup) => {
+                if lookup == Lookup::Own {
+                    self.refresh.looked(Instant::now());
+                }
+                return;
+            }
+            Query::Announce { own, .. } => {
+                self.announce.finished(&own);
+                (scan::of(&own).map(|(key, purpose)| (key.clone(), purpose)), 0)
+            }
+            Query::Providers { token, key, seen, .. } => {
+                let reached = seen.len();
+                (Some((key, Purpose::Providers { token, seen, stats })), reached)
+            }
+            Query::Value { token, key, best } => match best.into_value() {
+                Some((value, from)) => {
+                    self.events.push_back(Output::Value { token, value, from });
+                    (None, 1)
+                }
+                None => (Some((key, Purpose::Value { token, best: Best::default(), stats })), 0),
+            },
+            Query::Peer { .. } => (None, 0),
         };
-        if let Some(token) = query.token() {
-            self.events.push_back(Output::Finished { token, stats: stats.into(), reached, error: None });
+        let goes_on = purpose.is_some_and(|(key, purpose)| self.scan(&key, purpose).is_none());
+        if let Some(token) = token.filter(|_| !goes_on) {
+            self.events.push_back(Output::Finished { token, stats, reached, error: None });
         }
     }
 
     fn counted(&mut self, key: RecordKey, is_complete: bool) {
+        // Holders that were put there say what they like.
+        let size = self.size();
+        let is_complete = is_complete && !self.is_surrounded(&key, size, region::PAIR);
         let own = Own::Entrance(key);
         if is_complete {
             tracing::debug!(?own, "has providers enough that are nearer");

@@ -28,6 +28,11 @@ const MAX_KEYS: usize = 1_024;
 pub(super) const MAX_PROVIDERS: usize = 20;
 /// Of these, from one /24 or IPv6 /48.
 const MAX_PER_NETWORK: usize = 2;
+/// Of these, from the innermost of 2^6 parts of the room they take: of ids that lie as they fall there are more once in
+/// fifty thousand times.
+const MAX_CLOSE: usize = 4;
+/// See [`MAX_CLOSE`].
+const PART: usize = 6;
 /// Keys of one provider.
 const MAX_PER_PROVIDER: usize = 64;
 /// Addresses kept with a provider.
@@ -238,7 +243,7 @@ impl RecordStore for Store {
         }
         *self.per_provider.entry(record.provider).or_default() += 1;
         list.push(record);
-        drop_farthest(list, self.own, &mut self.per_provider);
+        drop_one(list, self.own, &mut self.per_provider);
         Ok(())
     }
 
@@ -264,15 +269,24 @@ impl RecordStore for Store {
     }
 }
 
-fn drop_farthest(list: &mut Vec<ProviderRecord>, own: PeerId, counts: &mut HashMap<PeerId, usize>) {
+fn drop_one(list: &mut Vec<ProviderRecord>, own: PeerId, counts: &mut HashMap<PeerId, usize>) {
     if list.len() <= MAX_PROVIDERS {
         return;
     }
     let distance =
         |record: &ProviderRecord| KBucketKey::new(record.key.clone()).distance(&KBucketKey::from(record.provider));
+    let Some(far) = list.iter().map(distance).max() else { return };
+    let is_close = |record: &ProviderRecord| distance(record).0 <= far.0 >> PART;
+    let crowded = list.iter().filter(|record| is_close(record)).count() > MAX_CLOSE;
     let others = list.iter().enumerate().filter(|(_, record)| record.provider != own);
-    if let Some((farthest, _)) = others.max_by_key(|(_, record)| distance(record)) {
-        let record = list.swap_remove(farthest);
+    // Those whose ids were tried until they lay next to the key would be all there are.
+    let goes = if crowded {
+        others.min_by_key(|(_, record)| distance(record))
+    } else {
+        others.max_by_key(|(_, record)| distance(record))
+    };
+    if let Some((goes, _)) = goes {
+        let record = list.swap_remove(goes);
         forget(counts, &record.provider);
     }
 }

@@ -99,6 +99,27 @@ fn the_nearest_twenty_provide() {
 }
 
 #[test]
+fn ids_that_were_tried_do_not_drive_providers_out() {
+    let mut store = Store::new(PeerId::random());
+    let place = KBucketKey::new(RecordKey::new(&"key"));
+    let mut tried: Vec<PeerId> = std::iter::repeat_with(PeerId::random).take(20_000).collect();
+    tried.sort_by_key(|peer| place.distance(&KBucketKey::from(*peer)));
+    let honest: Vec<PeerId> = std::iter::repeat_with(PeerId::random).take(10).collect();
+    let addr = |net: usize| format!("/ip4/9.9.{net}.1/tcp/1");
+    let mut add = |peers: &[PeerId], first| {
+        for (net, peer) in peers.iter().enumerate() {
+            store.add_provider(provider("key", *peer, &addr(first + net))).expect("room");
+        }
+    };
+    add(&honest[..5], 0);
+    add(&tried[..40], 10);
+    add(&honest[5..], 5);
+    let kept: Vec<PeerId> = store.providers(&RecordKey::new(&"key")).iter().map(|record| record.provider).collect();
+    assert!(kept.len() <= MAX_PROVIDERS && honest.iter().all(|peer| kept.contains(peer)), "{}", kept.len());
+    assert_eq!(store.per_provider.len(), kept.len(), "counts follow");
+}
+
+#[test]
 fn one_network_provides_twice() {
     let mut store = Store::new(PeerId::random());
     let taken = (1..50)

@@ -1,0 +1,201 @@
+//! Looking through the region of a key that is surrounded: for its records, or for those who should hold ours.
+
+use std::collections::{HashMap, HashSet};
+
+use libp2p_core::Multiaddr;
+use libp2p_identity::PeerId;
+use libp2p_kad::{self as kad, KBucketKey, RecordKey};
+use libp2p_request_response::{self as request_response, Message, OutboundRequestId};
+
+use super::{
+    behaviour::Behaviour,
+    direct::{Ask, Told},
+    query::{Best, Output, Own, Query, QueryToken, Stats},
+    region, store,
+};
+
+/// Regions looked through at once; beyond that a lookup ends as it would without.
+const MAX_SCANS: usize = 16;
+/// Peers of a region that are asked, or told: as many as the lookups in its parts find.
+const MAX_PEERS: usize = 24;
+/// Providers told per lookup, those of the lookup before it included.
+const MAX_PROVIDERS: usize = 256;
+
+/// What for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A lookup of providers goes on.
+    Providers { token: QueryToken, seen: HashSet<PeerId>, stats: Stats },
+    /// A lookup of a value goes on.
+    Value { token: QueryToken, best: Best, stats: Stats },
+    /// Our announcement goes to the region, too.
+    Announce,
+    /// Our value does.
+    Put,
+}
+
+#[derive(Debug)]
+struct Scan {
+    key: RecordKey,
+    purpose: Purpose,
+    /// Lookups under way.
+    looking: usize,
+    /// Questions under way.
+    asking: usize,
+    peers: HashSet<PeerId>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Scans {
+    begun: u64,
+    running: HashMap<u64, Scan>,
+    asked: HashMap<OutboundRequestId, u64>,
+}
+
+impl Behaviour {
+    /// Whether those who answered near `key`, `least` or more, are too many for chance. Whoever has just been asked is still
+    /// connected.
+    pub(super) fn is_surrounded(&self, key: &RecordKey, size: f64, least: usize) -> bool {
+        let place = KBucketKey::new(key.clone());
+        region::is_crowded(self.remotes.keys().map(|peer| place.distance(&KBucketKey::from(*peer))), size, least)
+    }
+
+    /// Nodes of the network, as far as the neighbourhood of this one tells.
+    pub(super) fn size(&mut self) -> f64 {
+        let own = KBucketKey::from(self.own);
+        let buckets = self.net.kad.kbuckets();
+        let all: Vec<_> =
+            buckets.flat_map(|b| b.iter().map(|e| own.distance(e.node.key)).collect::<Vec<_>>()).collect();
+        region::size(all.into_iter())
+    }
+
+    /// Looks through the region of `key` if it is surrounded. Gives the purpose back if not.
+    pub(super) fn scan(&mut self, key: &RecordKey, purpose: Purpose) -> Option<Purpose> {
+        if self.scans.running.len() >= MAX_SCANS {
+            return Some(purpose);
+        }
+        let size = self.size();
+        if !self.is_surrounded(key, size, region::CROWD) {
+            return Some(purpose);
+        }
+        let targets = region::targets(key, size);
+        tracing::debug!(?purpose, size, "somebody surrounds a key: its region is looked through");
+        self.scans.begun += 1;
+        let number = self.scans.begun;
+        let scan = Scan { key: key.clone(), purpose, looking: targets.len(), asking: 0, peers: HashSet::new() };
+        self.scans.running.insert(number, scan);
+        for target in targets {
+            let id = self.net.kad.get_n_closest_peers(target, self.replication);
+            self.queries.insert(id, Query::Scan(number));
+        }
+        self.end_scan(number);
+        None
+    }
+
+    /// A lookup in a part of the region has found these.
+    pub(super) fn scanned(&mut self, number: u64, peers: Vec<kad::PeerInfo>) {
+        let Some(scan) = self.scans.running.get_mut(&number) else { return };
+        let room = MAX_PEERS.saturating_sub(scan.peers.len());
+        let news = peers.into_iter().filter(|peer| peer.peer_id != self.own && !scan.peers.contains(&peer.peer_id));
+        let news: Vec<kad::PeerInfo> = news.take(room).collect();
+        scan.peers.extend(news.iter().map(|peer| peer.peer_id));
+        let key = scan.key.clone();
+        let ask = match &scan.purpose {
+            Purpose::Providers { .. } => Ask::Providers(key),
+            Purpose::Value { .. } => Ask::Value(key),
+            Purpose::Announce => {
+                let mut own: Vec<Multiaddr> = self.external.iter().chain(self.listening.iter()).cloned().collect();
+                own.sort_unstable();
+                own.dedup();
+                Ask::Announce(key, self.own, own)
+            }
+            Purpose::Put => return self.put_to(&key, &news),
+        };
+        for peer in news {
+            let id = self.net.direct.send_request_with_addresses(&peer.peer_id, ask.clone(), peer.addrs);
+            self.scans.asked.insert(id, number);
+            if let Some(scan) = self.scans.running.get_mut(&number) {
+                scan.asking += 1;
+            }
+        }
+    }
+
+    fn put_to(&mut self, key: &RecordKey, peers: &[kad::PeerInfo]) {
+        let Some(raw) = self.values.get(key) else { return };
+        let mut record = kad::Record::new(key.clone(), raw.to_vec());
+        record.publisher = Some(self.own);
+        let peers: Vec<PeerId> = peers.iter().map(|peer| peer.peer_id).collect();
+        self.net.kad.put_record_to(record, peers.into_iter(), kad::Quorum::One);
+    }
+
+    /// A lookup in a part of the region is over.
+    pub(super) fn looked_through(&mut self, number: u64) {
+        if let Some(scan) = self.scans.running.get_mut(&number) {
+            scan.looking = scan.looking.saturating_sub(1);
+        }
+        self.end_scan(number);
+    }
+
+    pub(super) fn on_direct(&mut self, event: request_response::Event<Ask, Told>) {
+        use request_response::Event;
+        let (id, peer, told) = match event {
+            Event::Message { peer, message: Message::Response { request_id, response }, .. } => {
+                (request_id, peer, response)
+            }
+            Event::OutboundFailure { request_id, peer, .. } => (request_id, peer, Told::default()),
+            _ => return,
+        };
+        let Some(number) = self.scans.asked.remove(&id) else { return };
+        let Some(scan) = self.scans.running.get_mut(&number) else { return };
+        scan.asking = scan.asking.saturating_sub(1);
+        match &mut scan.purpose {
+            Purpose::Providers { token, seen, .. } => {
+                let room = MAX_PROVIDERS.saturating_sub(seen.len());
+                let news = told.providers.into_iter().filter(|(peer, _)| !seen.contains(peer)).take(room);
+                let providers: Vec<_> = news.collect();
+                seen.extend(providers.iter().map(|(peer, _)| *peer));
+                if !providers.is_empty() {
+                    self.events.push_back(Output::Providers { token: *token, providers, last: false });
+                }
+            }
+            Purpose::Value { best, .. } => {
+                if let Some(Ok(value)) = told.value.map(|raw| store::open(&scan.key, &raw)) {
+                    best.told(value, Some(peer));
+                }
+            }
+            Purpose::Announce | Purpose::Put => {}
+        }
+        self.end_scan(number);
+    }
+
+    /// Ends it if nothing is under way.
+    fn end_scan(&mut self, number: u64) {
+        let is_over = |scan: &Scan| scan.looking == 0 && scan.asking == 0;
+        let found = |scan: &Scan| matches!(&scan.purpose, Purpose::Value { best, .. } if best.is_sure());
+        if !self.scans.running.get(&number).is_some_and(|scan| is_over(scan) || found(scan)) {
+            return;
+        }
+        let Some(scan) = self.scans.running.remove(&number) else { return };
+        let (token, stats, reached) = match scan.purpose {
+            Purpose::Providers { token, seen, stats } => (token, stats, seen.len()),
+            Purpose::Value { token, best, stats } => {
+                let found = best.into_value();
+                let reached = usize::from(found.is_some());
+                self.events.extend(found.map(|(value, from)| Output::Value { token, value, from }));
+                (token, stats, reached)
+            }
+            Purpose::Announce | Purpose::Put => return,
+        };
+        self.events.push_back(Output::Finished { token, stats, reached, error: None });
+    }
+}
+
+/// What of an announcement goes to the region, and under which key; a name or a key for which any provider serves too.
+pub(super) fn of(own: &Own) -> Option<(&RecordKey, Purpose)> {
+    match own {
+        Own::Key(key) | Own::Entrance(key) => Some((key, Purpose::Announce)),
+        Own::Value(key) => Some((key, Purpose::Put)),
+        Own::Spread(_) => None,
+    }
+}
