@@ -25,6 +25,7 @@ mod log;
 pub mod net;
 pub mod scenario;
 mod sim;
+mod sybil;
 mod time;
 mod transport;
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    net::Ipv4Addr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ed25519_dalek::SigningKey;
 use p2pnode::{Allow, Builder, Identity, Multiaddr, Node, PeerId, StartError};
 use rand_chacha::{
     ChaCha8Rng,
@@ -131,7 +133,15 @@ impl SimBuilder {
 
     fn begin(self, wall: Instant) -> Sim {
         let net = Net::new(self.seed, self.model, self.fidelity, self.log.clone());
-        Sim(Arc::new(Inner { seed: self.seed, mode: self.mode, net, log: self.log, wall, nodes: AtomicU64::new(0) }))
+        Sim(Arc::new(Inner {
+            seed: self.seed,
+            mode: self.mode,
+            net,
+            log: self.log,
+            wall,
+            nodes: AtomicU64::new(0),
+            hosts: Mutex::default(),
+        }))
     }
 }
 
@@ -143,6 +153,8 @@ struct Inner {
     /// On the real clock.
     wall: Instant,
     nodes: AtomicU64,
+    /// Of the nodes; attackers have hosts, too.
+    hosts: Mutex<Vec<usize>>,
 }
 
 /// A running simulation. Clones are the same one.
@@ -205,8 +217,9 @@ impl Sim {
     pub fn report(&self) -> Metrics {
         let mut metrics = Metrics::default();
         let elapsed = self.elapsed().as_secs_f64().max(1e-9);
-        for host in 0..self.0.nodes.load(Ordering::Relaxed) {
-            let host = self.0.net.host(usize::try_from(host).unwrap_or(usize::MAX));
+        let hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for host in hosts {
+            let host = self.0.net.host(host);
             metrics.sample("node.connections", host.connections as f64);
             metrics.sample("node.connections_peak", host.peak as f64);
             metrics.sample("node.dials", host.dials as f64);
@@ -253,16 +266,29 @@ impl Sim {
         nat: Nat,
         make: impl Fn(Builder) -> Builder + Send + Sync + 'static,
     ) -> Result<SimNode, SimError> {
+        self.node_at(name, nat, None, make).await
+    }
+
+    /// The same at that address; without one, in a public /24 of its own.
+    pub(crate) async fn node_at(
+        &self,
+        name: impl Into<String>,
+        nat: Nat,
+        ip: Option<Ipv4Addr>,
+        make: impl Fn(Builder) -> Builder + Send + Sync + 'static,
+    ) -> Result<SimNode, SimError> {
         let number = self.0.nodes.fetch_add(1, Ordering::Relaxed);
         let mut seed = [0; 32];
         let mut chance = ChaCha8Rng::seed_from_u64(self.0.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         chance.fill_bytes(&mut seed);
         let identity = Identity::from_seed(seed);
-        let host = self.0.net.add_host(identity.peer_id(), nat);
+        let host = self.0.net.add_host(identity.peer_id(), nat, ip);
+        self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner).push(host);
         let node = SimNode(Arc::new(NodeInner {
             sim: self.clone(),
             name: name.into(),
             host,
+            seed,
             identity,
             make: Box::new(make),
             node: Mutex::new(None),
@@ -332,6 +358,8 @@ struct NodeInner {
     sim: Sim,
     name: String,
     host: usize,
+    /// Of its key.
+    seed: [u8; 32],
     identity: Identity,
     make: Box<Make>,
     node: Mutex<Option<Node>>,
@@ -361,6 +389,11 @@ impl SimNode {
     /// Its id, up or not.
     pub fn peer_id(&self) -> PeerId {
         self.0.identity.peer_id()
+    }
+
+    /// What it signs with.
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.0.seed)
     }
 
     /// Whether it is up.
@@ -394,7 +427,7 @@ impl SimNode {
             let builder = builder.mdns(false).local(false).dht(true).allow(Allow::Any);
             let listen = |text: &str| text.parse().expect("a constant address");
             match mode {
-                Mode::Virtual => builder.listen(net::address_of(host)).transport(move |key| net.transport(host, key)),
+                Mode::Virtual => builder.listen(net.address_of(host)).transport(move |key| net.transport(host, key)),
                 Mode::Memory => builder.listen(listen("/memory/0")).transport(memory),
                 Mode::Loopback => builder.listen(listen("/ip4/127.0.0.1/tcp/0")),
             }

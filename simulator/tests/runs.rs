@@ -143,3 +143,16 @@ fn exits_and_reports() {
     assert_eq!(p2psim(&["new", &new]).status.code(), Some(2), "it is not written over");
     assert_eq!(p2psim(&["check", &new]).status.code(), Some(0));
 }
+
+/// Attackers around a key: what honest nodes announce before and after is found, and nothing forged is believed.
+#[test]
+fn attackers_around_a_key_do_not_hide_it() {
+    let run = p2psim(&["run", "sybil-60", "--json"]);
+    let report = report(&run);
+    assert_eq!(run.status.code(), Some(0), "{}", report["thresholds"]);
+    for metric in ["siege.search_early_ratio", "siege.search_late_ratio", "siege.read_early_ratio"] {
+        assert!(report["numbers"][metric].as_f64().is_some_and(|share| share >= 0.9), "{metric}: {report}");
+    }
+    let there = report["metrics"]["siege.sybils_in_table"]["max"].as_f64();
+    assert!(there.is_some_and(|there| there >= 1.0), "the attack takes place: {report}");
+}

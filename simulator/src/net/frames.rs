@@ -44,13 +44,13 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// A field of a protobuf message.
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 /// All numbers and length-delimited fields.
-pub(super) fn fields<'a>(mut bytes: &'a [u8], mut found: impl FnMut(u64, Field<'a>)) {
+pub(crate) fn fields<'a>(mut bytes: &'a [u8], mut found: impl FnMut(u64, Field<'a>)) {
     while let Some((tag, size)) = varint(bytes) {
         bytes = &bytes[size..];
         let len = match tag & 7 {

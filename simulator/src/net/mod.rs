@@ -14,6 +14,7 @@ mod wheel;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
+    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
     time::Duration,
@@ -24,10 +25,11 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tokio::time::Instant;
 
 pub use fault::{Fault, Flow, Verdict, What, one_way, partition, slow};
+pub(crate) use frames::{Field, fields};
 pub use kad::Lookup;
 pub use model::{Latency, Model};
 use pipe::{Lane, Pipe};
-pub(crate) use transport::address_of;
+pub(crate) use transport::place_in;
 use wheel::{Due, Fire, Wheel};
 
 use crate::log::{Entry, Log};
@@ -68,6 +70,7 @@ const HANDSHAKE: u32 = 6;
 
 struct Host {
     peer: PeerId,
+    ip: Ipv4Addr,
     up: bool,
     /// Processes that have run on it: an old one has no more say.
     generation: u64,
@@ -116,6 +119,8 @@ struct Inner {
     seed: u64,
     chance: ChaCha8Rng,
     hosts: Vec<Host>,
+    /// Which host an address is of. Ordered, so that it draws no keys from the chance of the run.
+    places: BTreeMap<Ipv4Addr, usize>,
     /// Ways that hosts have opened themselves: (dialler, dialled).
     opened: BTreeMap<(usize, usize), ()>,
     rules: BTreeMap<u64, fault::Rule>,
@@ -188,6 +193,7 @@ impl Net {
             seed,
             chance: ChaCha8Rng::seed_from_u64(seed ^ 0x6e65_7477_6f72_6b21),
             hosts: Vec::new(),
+            places: BTreeMap::new(),
             opened: BTreeMap::new(),
             rules: BTreeMap::new(),
             next_rule: 0,
@@ -211,10 +217,15 @@ impl Net {
         self.begun.elapsed()
     }
 
-    pub(crate) fn add_host(&self, peer: PeerId, nat: Nat) -> usize {
+    /// A host at that address, or in a network of its own. Of two at one address the first is reached.
+    pub(crate) fn add_host(&self, peer: PeerId, nat: Nat, ip: Option<Ipv4Addr>) -> usize {
         let mut inner = self.lock();
+        let number = inner.hosts.len();
+        let ip = ip.unwrap_or_else(|| transport::alone(number));
+        inner.places.entry(ip).or_insert(number);
         inner.hosts.push(Host {
             peer,
+            ip,
             up: false,
             generation: 0,
             paused: false,
@@ -228,7 +239,18 @@ impl Net {
             connections: 0,
             peak: 0,
         });
-        inner.hosts.len() - 1
+        number
+    }
+
+    /// Where a host is dialled.
+    pub(crate) fn address_of(&self, host: usize) -> Multiaddr {
+        let inner = self.lock();
+        transport::address(inner.hosts.get(host).map_or_else(|| transport::alone(host), |host| host.ip))
+    }
+
+    /// That of an IP address, whoever lives there.
+    pub(crate) fn address_at(ip: Ipv4Addr) -> Multiaddr {
+        transport::address(ip)
     }
 
     /// The rule decides before older ones; the first verdict counts.
@@ -449,6 +471,12 @@ impl Net {
             connections: host.connections.max(0).unsigned_abs(),
             peak: host.peak.max(0).unsigned_abs(),
         }
+    }
+
+    /// Pairs of hosts that have a connection now; in any order, one pair perhaps twice.
+    pub(crate) fn connections(&self) -> Vec<[usize; 2]> {
+        let links: Vec<_> = self.lock().links.iter().filter_map(Weak::upgrade).collect();
+        links.iter().filter_map(|link| link.ends()).collect()
     }
 
     fn connected(&self, hosts: [usize; 2], by: i64) {

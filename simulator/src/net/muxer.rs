@@ -64,6 +64,11 @@ impl Link {
         self.hosts.contains(&host)
     }
 
+    /// Its hosts, while it stands.
+    pub(super) fn ends(&self) -> Option<[usize; 2]> {
+        self.lock().counted.then_some(self.hosts)
+    }
+
     /// A pair of pipes: the end of `side`, and the other.
     pub(super) fn streams(&self, side: usize, sniffer: Sniffer) -> (Stream, Stream) {
         let sniffer = Arc::new(sniffer);

@@ -35,23 +35,34 @@ use super::{
 /// The one port of each host.
 const PORT: u16 = 4_001;
 
-/// Where a host is: public addresses, since in private ranges the rules of nodes depend on the interfaces of the machine,
-/// each in a network of its own, since few of one network are believed.
-pub(crate) fn address_of(host: usize) -> Multiaddr {
+/// Where a host is, unless a scenario puts it elsewhere: public addresses, since in private ranges the rules of nodes depend
+/// on the interfaces of the machine, each in a network of its own, since few of one network are believed.
+pub(super) fn alone(host: usize) -> Ipv4Addr {
     let [_, c, b, a] = u32::try_from(host).unwrap_or(u32::MAX).to_be_bytes();
-    Multiaddr::empty().with(Protocol::Ip4(Ipv4Addr::new(NETWORK, a, b, c.wrapping_add(1)))).with(Protocol::Tcp(PORT))
+    Ipv4Addr::new(NETWORK, a, b, c.wrapping_add(1))
 }
 
-/// The first byte of all addresses.
+/// The `place`th host, from 0, of a shared /24; those of different `network`s are all different, up to 65,536 of them with
+/// 254 hosts each.
+pub(crate) fn place_in(network: usize, place: usize) -> Ipv4Addr {
+    let [_, _, b, a] = u32::try_from(network).unwrap_or(u32::MAX).to_be_bytes();
+    Ipv4Addr::new(SHARED, a, b, u8::try_from(place % 254).unwrap_or_default() + 1)
+}
+
+pub(super) fn address(ip: Ipv4Addr) -> Multiaddr {
+    Multiaddr::empty().with(Protocol::Ip4(ip)).with(Protocol::Tcp(PORT))
+}
+
+/// The first byte of addresses in networks of their own.
 const NETWORK: u8 = 45;
 
-fn host_at(addr: &Multiaddr) -> Option<usize> {
+/// And of those in shared ones.
+const SHARED: u8 = 46;
+
+fn ip_of(addr: &Multiaddr) -> Option<Ipv4Addr> {
     let mut parts = addr.iter();
     match (parts.next()?, parts.next()?) {
-        (Protocol::Ip4(ip), Protocol::Tcp(PORT)) => match ip.octets() {
-            [NETWORK, a, b, c] => usize::try_from(u32::from_be_bytes([0, c.checked_sub(1)?, b, a])).ok(),
-            _ => None,
-        },
+        (Protocol::Ip4(ip), Protocol::Tcp(PORT)) if matches!(ip.octets()[0], NETWORK | SHARED) => Some(ip),
         _ => None,
     }
 }
@@ -63,7 +74,8 @@ impl Net {
     }
 
     /// Connects two hosts; what the dialler gets, once it has it.
-    async fn dial(self, from: usize, to: usize) -> io::Result<(PeerId, End)> {
+    async fn dial(self, from: usize, to: Ipv4Addr) -> io::Result<(PeerId, End)> {
+        let Some(to) = self.lock().places.get(&to).copied() else { return Err(io::ErrorKind::HostUnreachable.into()) };
         let begun = Instant::now();
         let base = self.base(from, to);
         // The first packet is sent again until it gets through.
@@ -71,9 +83,6 @@ impl Net {
             let flow = |from, to| Flow { from, to, at: self.begun.elapsed(), what: What::Dial };
             let verdict = {
                 let mut inner = self.lock();
-                if inner.hosts.get(to).is_none() {
-                    return Err(io::ErrorKind::HostUnreachable.into());
-                }
                 let behind = match inner.hosts[to].nat {
                     Nat::Open => false,
                     Nat::Cone => !inner.opened.contains_key(&(to, from)),
@@ -128,7 +137,7 @@ impl Net {
         inner.opened.insert((from, to), ());
         inner.links.push(Arc::downgrade(&link));
         let (dialler, dialled) = (inner.hosts[from].peer, inner.hosts[to].peer);
-        let (remote, local) = (address_of(from), address_of(to));
+        let (remote, local) = (address(inner.hosts[from].ip), address(inner.hosts[to].ip));
         inner.hosts[from].dials += 1;
         let host = &mut inner.hosts[to];
         host.waiting.push_back(Incoming { remote, local, peer: dialler, end: far });
@@ -196,7 +205,7 @@ impl Transport for Raw {
     type Dial = BoxFuture<'static, io::Result<Self::Output>>;
 
     fn listen_on(&mut self, id: ListenerId, addr: Multiaddr) -> Result<(), TransportError<io::Error>> {
-        let own = address_of(self.host);
+        let own = self.net.address_of(self.host);
         let any = matches!(addr.iter().next(), Some(Protocol::Ip4(ip)) if IpAddr::from(ip).is_unspecified());
         if !any && addr != own {
             return Err(TransportError::MultiaddrNotSupported(addr));
@@ -217,7 +226,7 @@ impl Transport for Raw {
 
     fn dial(&mut self, addr: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
         let current = self.net.lock().hosts.get(self.host).is_some_and(|host| host.generation == self.generation);
-        match host_at(&addr) {
+        match ip_of(&addr) {
             Some(_) if !current => Ok(futures::future::ready(Err(io::ErrorKind::NetworkDown.into())).boxed()),
             Some(to) => Ok(self.net.clone().dial(self.host, to).boxed()),
             None => Err(TransportError::MultiaddrNotSupported(addr)),

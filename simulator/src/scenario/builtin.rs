@@ -23,6 +23,7 @@ builtin!(
     "heal-24",
     "churn-24",
     "directory-40",
+    "sybil-60",
     "broadcast-100",
     "presence-100",
     "partition-200",
@@ -30,6 +31,8 @@ builtin!(
     "broadcast-500",
     "dht-1000",
     "directory-1000",
+    "sybil-1000",
+    "sybil-keys",
     "presence-1000",
     "presence-3000",
 );

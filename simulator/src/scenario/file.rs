@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::Deserialize;
 
 use super::{
+    sybils::Sybils,
     threshold::Threshold,
     units::{Bandwidth, Churn, Rate, Size, Span},
 };
@@ -43,7 +44,10 @@ pub struct Scenario {
     /// The network.
     #[serde(default)]
     pub network: Network,
-    /// What they do.
+    /// Attackers. Default: none.
+    #[serde(default)]
+    pub sybils: Option<Sybils>,
+    /// What the nodes do.
     #[serde(default)]
     pub workload: Vec<Workload>,
     /// What happens to them.
@@ -94,6 +98,9 @@ pub struct Nodes {
     /// How they come. Default: at random moments of 3 s.
     #[serde(default)]
     pub join: Join,
+    /// So many of them share a public /24; at most 254. Default 1: each has its own.
+    #[serde(default = "one_node")]
+    pub per_network: usize,
     /// The first so many are the bootstrap peers of all. Default 1.
     #[serde(default = "one_node")]
     pub bootstrap: usize,
@@ -284,6 +291,14 @@ pub enum Workload {
         #[serde(default)]
         after: Option<Span>,
     },
+    /// A random node reads one of the values that were published before or after attackers came.
+    Read {
+        /// How often, all together.
+        rate: Rate,
+        /// Begins so long after the warm-up. Default at once.
+        #[serde(default)]
+        after: Option<Span>,
+    },
     /// A random node finds members that can do something, as programs do: by their cards.
     Find {
         /// How often, all together.
@@ -446,6 +461,12 @@ impl Scenario {
         if self.nodes.bootstrap == 0 || self.nodes.bootstrap > count {
             return Err(("bootstrap", format!("bootstrap = {}: from 1 to {count}", self.nodes.bootstrap)));
         }
+        if !(1..=254).contains(&self.nodes.per_network) {
+            return Err(("per_network", format!("per_network = {}: from 1 to 254", self.nodes.per_network)));
+        }
+        if let Some(sybils) = &self.sybils {
+            sybils.check(&self.nodes)?;
+        }
         if self.duration.0.is_zero() {
             return Err(("duration", "duration must be more than nothing".into()));
         }
@@ -467,6 +488,9 @@ impl Scenario {
                     if !self.nodes.roles.iter().any(|known| known.name == *role) =>
                 {
                     return Err(("from", format!("no role is named \"{role}\"")));
+                }
+                Workload::Read { .. } if self.sybils.as_ref().is_none_or(|sybils| sybils.values == 0) => {
+                    return Err(("kind = \"read\"", "no values are published: sybils.values".into()));
                 }
                 Workload::Search { capability, .. } | Workload::Find { capability, .. }
                     if !self.nodes.roles.iter().any(|role| role.capabilities.contains(capability)) =>

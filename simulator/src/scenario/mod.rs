@@ -7,6 +7,7 @@ mod file;
 mod html;
 mod metrics;
 mod report;
+mod sybils;
 mod threshold;
 mod units;
 
@@ -16,5 +17,6 @@ pub use file::{Dist, Event, Join, Layers, Nats, Network, Nodes, Pattern, Role, S
 pub use html::html;
 pub use metrics::{Metrics, Summary};
 pub use report::{Band, Outcome, Point, Report, Verdict};
+pub use sybils::Sybils;
 pub use threshold::{Expr, Threshold};
 pub use units::{Bandwidth, Churn, Rate, Size, Span, Turnover};

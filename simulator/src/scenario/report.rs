@@ -105,6 +105,8 @@ const TABLE: &[(&str, &str)] = &[
     ("dht.search_ms", "dht search ms"),
     ("dht.search_requests", "dht search requests"),
     ("dht.search_failures", "dht search, unanswered"),
+    ("siege.sybils_in_table", "attackers in a table"),
+    ("siege.table", "peers in a table"),
     ("join.ready_ms", "join to ready ms"),
     ("join.dials", "dials to join"),
     ("rejoin_s", "rejoin s"),

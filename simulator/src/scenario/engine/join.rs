@@ -20,7 +20,7 @@ use super::{
     world::{JOIN, Member},
 };
 use crate::{
-    net::Nat,
+    net::{Nat, place_in},
     sim::{Sim, SimError},
 };
 
@@ -74,6 +74,7 @@ impl Run {
         let mut ready = FuturesUnordered::new();
         let began = self.world.sim.elapsed();
         let mut seeds: Vec<String> = Vec::new();
+        let per_network = self.scenario.nodes.per_network;
         for (index, at) in times.into_iter().enumerate() {
             let wait = (began + at).saturating_sub(self.world.sim.elapsed());
             if !wait.is_zero() {
@@ -84,7 +85,8 @@ impl Run {
             let clock = skewed(self.scenario.nodes.clock_skew.0, &mut clocks);
             let what = What { index, clock, seeds: seeds.clone(), capabilities: capabilities.unwrap_or_default() };
             let make = make(&self.world.sim, &self.world.book, what);
-            let node = self.world.sim.node_behind(format!("n{index}"), nat, make).await?;
+            let ip = (per_network > 1).then(|| place_in(index / per_network, index % per_network));
+            let node = self.world.sim.node_at(format!("n{index}"), nat, ip, make).await?;
             if index < self.scenario.nodes.bootstrap
                 && let Some(addr) = node.address()
             {
@@ -118,15 +120,15 @@ fn skewed(most: Duration, chance: &mut ChaCha8Rng) -> Clock {
 }
 
 /// What one node is.
-struct What {
-    index: usize,
-    clock: Clock,
-    seeds: Vec<String>,
-    capabilities: Vec<String>,
+pub(super) struct What {
+    pub(super) index: usize,
+    pub(super) clock: Clock,
+    pub(super) seeds: Vec<String>,
+    pub(super) capabilities: Vec<String>,
 }
 
 /// What every node of a scenario is.
-fn make(sim: &Sim, book: &Book, what: What) -> impl Fn(Builder) -> Builder + Send + Sync + 'static {
+pub(super) fn make(sim: &Sim, book: &Book, what: What) -> impl Fn(Builder) -> Builder + Send + Sync + 'static {
     let What { index: host, clock, seeds, capabilities } = what;
     let (sim, book, starts) = (sim.clone(), book.clone(), AtomicU64::new(0));
     move |builder| {

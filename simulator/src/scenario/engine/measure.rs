@@ -118,6 +118,7 @@ impl Run {
                     metrics.number(name, ratio(part, all));
                 }
             }
+            tally.siege.measure(tally.searches, &mut metrics);
             if let Some((nodes, top)) = tally.finds.spread() {
                 metrics.number("find.dead", tally.finds.dead as f64);
                 metrics.number("find.offered", nodes as f64);

@@ -5,6 +5,7 @@ mod join;
 mod measure;
 mod presence;
 mod seek;
+mod siege;
 mod work;
 mod world;
 
@@ -157,7 +158,13 @@ impl Run {
             let chance = self.world.sim.chance(&format!("event {number}"));
             self.tasks.spawn(fault::happen(self.world.clone(), event, chance, self.began));
         }
+        if let Some(sybils) = self.scenario.sybils.clone() {
+            self.besiege(sybils);
+        }
         let ended = self.watch().await;
+        if self.scenario.sybils.is_some() {
+            siege::look(&self.world).await;
+        }
         if ended == Ended::Done {
             tokio::time::sleep(DRAIN).await;
         }

@@ -103,7 +103,7 @@ fn able(node: &Node, capability: &str) -> bool {
     node.card().is_some_and(|card| card.capabilities.iter().any(|own| own.name == capability))
 }
 
-fn first_shard(capability: &str) -> String {
+pub(super) fn first_shard(capability: &str) -> String {
     let swarm = SWARM.parse::<SwarmName>().map(|name| SwarmId::open(&name));
     swarm.map_or_else(|_| String::new(), |swarm| key::capability(&swarm, capability, 0))
 }

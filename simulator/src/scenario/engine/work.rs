@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
-use super::{super::file::Workload, measure::ms, seek, world::World};
+use super::{super::file::Workload, measure::ms, seek, siege, world::World};
 use crate::sim::{SWARM, Sim};
 
 /// For one look-up or search.
@@ -55,6 +55,7 @@ pub(super) async fn work(
         | Workload::Ask { rate, after, .. }
         | Workload::Lookup { rate, after }
         | Workload::Search { rate, after, .. }
+        | Workload::Read { rate, after }
         | Workload::Find { rate, after, .. } => (rate.0, after.map_or(Duration::ZERO, |span| span.0)),
     };
     let from = match &workload {
@@ -85,6 +86,10 @@ pub(super) async fn work(
             Workload::Search { capability, .. } => {
                 let capability = capability.clone();
                 tasks.spawn(async move { search(world, index, capability).await });
+            }
+            Workload::Read { .. } => {
+                let Some((era, value)) = siege::some_value(&world, &mut chance) else { continue };
+                tasks.spawn(async move { siege::read(world, index, era, value).await });
             }
             Workload::Find { capability, limit, .. } => {
                 let (capability, limit) = (capability.clone(), *limit);
@@ -170,7 +175,8 @@ async fn search(world: World, index: usize, capability: String) {
     let took = ms(world.sim.elapsed().saturating_sub(began));
     world.tally(|tally| {
         if let Ok(Ok(found)) = found {
-            tally.searches_found += u64::from(!found.providers.is_empty());
+            let honest = tally.siege.found(&found.providers);
+            tally.searches_found += u64::from(honest);
             tally.metrics.sample("dht.search_requests", found.requests.into());
             tally.metrics.sample("dht.search_failures", found.failures.into());
             tally.metrics.sample("dht.search_ms", took);

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use libp2p::PeerId;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -43,8 +45,38 @@ pub(super) struct Tally {
     /// Nothing is looked at that costs.
     pub(super) hushed: bool,
     pub(super) finds: Finds,
+    pub(super) siege: Siege,
     pub(super) bands: Vec<Band>,
     pub(super) note: String,
+}
+
+/// What attackers achieve.
+#[derive(Default)]
+pub(super) struct Siege {
+    pub(super) sybils: BTreeSet<PeerId>,
+    /// Honest nodes that announced the attacked capability before, and after.
+    pub(super) providers: [BTreeSet<PeerId>; 2],
+    /// Searches that found one of them.
+    pub(super) found: [u64; 2],
+    /// Providers that were told of, and announced nothing.
+    pub(super) foreign: u64,
+    /// Values that were published before, and after.
+    pub(super) values: [Vec<Published>; 2],
+    /// Readings of them, those that brought the value, and those that brought another one.
+    pub(super) reads: [u64; 2],
+    pub(super) right: [u64; 2],
+    pub(super) wrong: u64,
+    /// Forged records sent.
+    pub(super) poisoned: u64,
+}
+
+/// A value of a node.
+#[derive(Clone)]
+pub(super) struct Published {
+    /// Which of the members.
+    pub(super) owner: usize,
+    pub(super) name: String,
+    pub(super) body: Bytes,
 }
 
 /// What was found by cards.
