@@ -191,7 +191,7 @@ impl Behaviour {
             }
             Query::Providers { token, key, seen, .. } => {
                 let reached = seen.len();
-                (Some((key, Purpose::Providers { token, seen, stats })), reached)
+                (Some((key, Purpose::Providers { token, seen, told: 0, stats })), reached)
             }
             Query::Value { token, key, best } => match best.into_value() {
                 Some((value, from)) => {

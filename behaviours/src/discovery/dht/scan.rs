@@ -18,14 +18,14 @@ use super::{
 const MAX_SCANS: usize = 16;
 /// Peers of a region that are asked, or told: as many as the lookups in its parts find.
 const MAX_PEERS: usize = 24;
-/// Providers told per lookup, those of the lookup before it included.
+/// Providers told. Those of the lookup before do not count: whoever surrounds the key may have made all of them up.
 const MAX_PROVIDERS: usize = 256;
 
 /// What for.
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// A lookup of providers goes on.
-    Providers { token: QueryToken, seen: HashSet<PeerId>, stats: Stats },
+    Providers { token: QueryToken, seen: HashSet<PeerId>, told: usize, stats: Stats },
     /// A lookup of a value goes on.
     Value { token: QueryToken, best: Best, stats: Stats },
     /// Our announcement goes to the region, too.
@@ -150,10 +150,11 @@ impl Behaviour {
         let Some(scan) = self.scans.running.get_mut(&number) else { return };
         scan.asking = scan.asking.saturating_sub(1);
         match &mut scan.purpose {
-            Purpose::Providers { token, seen, .. } => {
-                let room = MAX_PROVIDERS.saturating_sub(seen.len());
+            Purpose::Providers { token, seen, told: before, .. } => {
+                let room = MAX_PROVIDERS.saturating_sub(*before);
                 let news = told.providers.into_iter().filter(|(peer, _)| !seen.contains(peer)).take(room);
                 let providers: Vec<_> = news.collect();
+                *before += providers.len();
                 seen.extend(providers.iter().map(|(peer, _)| *peer));
                 if !providers.is_empty() {
                     self.events.push_back(Output::Providers { token: *token, providers, last: false });
@@ -178,7 +179,7 @@ impl Behaviour {
         }
         let Some(scan) = self.scans.running.remove(&number) else { return };
         let (token, stats, reached) = match scan.purpose {
-            Purpose::Providers { token, seen, stats } => (token, stats, seen.len()),
+            Purpose::Providers { token, seen, stats, .. } => (token, stats, seen.len()),
             Purpose::Value { token, best, stats } => {
                 let found = best.into_value();
                 let reached = usize::from(found.is_some());
