@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    net::Ipv4Addr,
+    net::SocketAddrV4,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -274,7 +274,7 @@ impl Sim {
         &self,
         name: impl Into<String>,
         nat: Nat,
-        ip: Option<Ipv4Addr>,
+        at: Option<SocketAddrV4>,
         make: impl Fn(Builder) -> Builder + Send + Sync + 'static,
     ) -> Result<SimNode, SimError> {
         let number = self.0.nodes.fetch_add(1, Ordering::Relaxed);
@@ -282,7 +282,7 @@ impl Sim {
         let mut chance = ChaCha8Rng::seed_from_u64(self.0.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         chance.fill_bytes(&mut seed);
         let identity = Identity::from_seed(seed);
-        let host = self.0.net.add_host(identity.peer_id(), nat, ip);
+        let host = self.0.net.add_host(identity.peer_id(), nat, at);
         self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner).push(host);
         let node = SimNode(Arc::new(NodeInner {
             sim: self.clone(),

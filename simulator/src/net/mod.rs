@@ -14,7 +14,7 @@ mod wheel;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    net::Ipv4Addr,
+    net::SocketAddrV4,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
     time::Duration,
@@ -70,7 +70,7 @@ const HANDSHAKE: u32 = 6;
 
 struct Host {
     peer: PeerId,
-    ip: Ipv4Addr,
+    at: SocketAddrV4,
     up: bool,
     /// Processes that have run on it: an old one has no more say.
     generation: u64,
@@ -120,7 +120,7 @@ struct Inner {
     chance: ChaCha8Rng,
     hosts: Vec<Host>,
     /// Which host an address is of. Ordered, so that it draws no keys from the chance of the run.
-    places: BTreeMap<Ipv4Addr, usize>,
+    places: BTreeMap<SocketAddrV4, usize>,
     /// Ways that hosts have opened themselves: (dialler, dialled).
     opened: BTreeMap<(usize, usize), ()>,
     rules: BTreeMap<u64, fault::Rule>,
@@ -218,14 +218,14 @@ impl Net {
     }
 
     /// A host at that address, or in a network of its own. Of two at one address the first is reached.
-    pub(crate) fn add_host(&self, peer: PeerId, nat: Nat, ip: Option<Ipv4Addr>) -> usize {
+    pub(crate) fn add_host(&self, peer: PeerId, nat: Nat, at: Option<SocketAddrV4>) -> usize {
         let mut inner = self.lock();
         let number = inner.hosts.len();
-        let ip = ip.unwrap_or_else(|| transport::alone(number));
-        inner.places.entry(ip).or_insert(number);
+        let at = at.unwrap_or_else(|| transport::alone(number));
+        inner.places.entry(at).or_insert(number);
         inner.hosts.push(Host {
             peer,
-            ip,
+            at,
             up: false,
             generation: 0,
             paused: false,
@@ -245,12 +245,12 @@ impl Net {
     /// Where a host is dialled.
     pub(crate) fn address_of(&self, host: usize) -> Multiaddr {
         let inner = self.lock();
-        transport::address(inner.hosts.get(host).map_or_else(|| transport::alone(host), |host| host.ip))
+        transport::address(inner.hosts.get(host).map_or_else(|| transport::alone(host), |host| host.at))
     }
 
-    /// That of an IP address, whoever lives there.
-    pub(crate) fn address_at(ip: Ipv4Addr) -> Multiaddr {
-        transport::address(ip)
+    /// That of a place, whoever lives there.
+    pub(crate) fn address_at(at: SocketAddrV4) -> Multiaddr {
+        transport::address(at)
     }
 
     /// The rule decides before older ones; the first verdict counts.

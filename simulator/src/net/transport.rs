@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::{Ready, ready},
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -32,25 +32,26 @@ use super::{
     sniff::Sniffer,
 };
 
-/// The one port of each host.
+/// The port of a host that has an address to itself, and the first of those that share one.
 const PORT: u16 = 4_001;
 
 /// Where a host is, unless a scenario puts it elsewhere: public addresses, since in private ranges the rules of nodes depend
 /// on the interfaces of the machine, each in a network of its own, since few of one network are believed.
-pub(super) fn alone(host: usize) -> Ipv4Addr {
+pub(super) fn alone(host: usize) -> SocketAddrV4 {
     let [_, c, b, a] = u32::try_from(host).unwrap_or(u32::MAX).to_be_bytes();
-    Ipv4Addr::new(NETWORK, a, b, c.wrapping_add(1))
+    SocketAddrV4::new(Ipv4Addr::new(NETWORK, a, b, c.wrapping_add(1)), PORT)
 }
 
-/// The `place`th host, from 0, of a shared /24; those of different `network`s are all different, up to 65,536 of them with
-/// 254 hosts each.
-pub(crate) fn place_in(network: usize, place: usize) -> Ipv4Addr {
+/// The `place`th host, from 0, of a shared /24; those of different `network`s are all different, up to 65,536 of them. More
+/// than 254 share addresses, each with a port of its own.
+pub(crate) fn place_in(network: usize, place: usize) -> SocketAddrV4 {
     let [_, _, b, a] = u32::try_from(network).unwrap_or(u32::MAX).to_be_bytes();
-    Ipv4Addr::new(SHARED, a, b, u8::try_from(place % 254).unwrap_or_default() + 1)
+    let ip = Ipv4Addr::new(SHARED, a, b, u8::try_from(place % 254).unwrap_or_default() + 1);
+    SocketAddrV4::new(ip, PORT.saturating_add(u16::try_from(place / 254).unwrap_or(u16::MAX)))
 }
 
-pub(super) fn address(ip: Ipv4Addr) -> Multiaddr {
-    Multiaddr::empty().with(Protocol::Ip4(ip)).with(Protocol::Tcp(PORT))
+pub(super) fn address(at: SocketAddrV4) -> Multiaddr {
+    Multiaddr::empty().with(Protocol::Ip4(*at.ip())).with(Protocol::Tcp(at.port()))
 }
 
 /// The first byte of addresses in networks of their own.
@@ -59,10 +60,12 @@ const NETWORK: u8 = 45;
 /// And of those in shared ones.
 const SHARED: u8 = 46;
 
-fn ip_of(addr: &Multiaddr) -> Option<Ipv4Addr> {
+fn place_of(addr: &Multiaddr) -> Option<SocketAddrV4> {
     let mut parts = addr.iter();
     match (parts.next()?, parts.next()?) {
-        (Protocol::Ip4(ip), Protocol::Tcp(PORT)) if matches!(ip.octets()[0], NETWORK | SHARED) => Some(ip),
+        (Protocol::Ip4(ip), Protocol::Tcp(port)) if matches!(ip.octets()[0], NETWORK | SHARED) => {
+            Some(SocketAddrV4::new(ip, port))
+        }
         _ => None,
     }
 }
@@ -74,7 +77,7 @@ impl Net {
     }
 
     /// Connects two hosts; what the dialler gets, once it has it.
-    async fn dial(self, from: usize, to: Ipv4Addr) -> io::Result<(PeerId, End)> {
+    async fn dial(self, from: usize, to: SocketAddrV4) -> io::Result<(PeerId, End)> {
         let Some(to) = self.lock().places.get(&to).copied() else { return Err(io::ErrorKind::HostUnreachable.into()) };
         let begun = Instant::now();
         let base = self.base(from, to);
@@ -137,7 +140,7 @@ impl Net {
         inner.opened.insert((from, to), ());
         inner.links.push(Arc::downgrade(&link));
         let (dialler, dialled) = (inner.hosts[from].peer, inner.hosts[to].peer);
-        let (remote, local) = (address(inner.hosts[from].ip), address(inner.hosts[to].ip));
+        let (remote, local) = (address(inner.hosts[from].at), address(inner.hosts[to].at));
         inner.hosts[from].dials += 1;
         let host = &mut inner.hosts[to];
         host.waiting.push_back(Incoming { remote, local, peer: dialler, end: far });
@@ -226,7 +229,7 @@ impl Transport for Raw {
 
     fn dial(&mut self, addr: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
         let current = self.net.lock().hosts.get(self.host).is_some_and(|host| host.generation == self.generation);
-        match ip_of(&addr) {
+        match place_of(&addr) {
             Some(_) if !current => Ok(futures::future::ready(Err(io::ErrorKind::NetworkDown.into())).boxed()),
             Some(to) => Ok(self.net.clone().dial(self.host, to).boxed()),
             None => Err(TransportError::MultiaddrNotSupported(addr)),

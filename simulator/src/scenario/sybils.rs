@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{file::Nodes, units::Span};
 
-/// More than fit into their networks.
-const PER_NETWORK: usize = 254;
+/// Attackers at most: each is a Swarm.
+const MAX: usize = 10_000;
 
 /// Attackers: one owner's identities, which get into routing tables, tell only of each other and keep nothing.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,9 +69,11 @@ fn twenty_seconds() -> Span {
 impl Sybils {
     /// What the types cannot say: the key, and why not.
     pub(super) fn check(&self, nodes: &Nodes) -> Result<(), (&'static str, String)> {
-        if self.networks == 0 || self.count > self.networks.saturating_mul(PER_NETWORK) {
-            let why = format!("networks = {}: at least 1, and at most {PER_NETWORK} attackers in each", self.networks);
-            return Err(("networks", why));
+        if self.networks == 0 || self.count > MAX {
+            return Err((
+                "networks",
+                format!("{} in {} networks: at most {MAX}, in one at least", self.count, self.networks),
+            ));
         }
         let known = |name: &String| nodes.roles.iter().any(|role| role.capabilities.contains(name));
         match &self.near {

@@ -85,15 +85,16 @@ impl Run {
             let clock = skewed(self.scenario.nodes.clock_skew.0, &mut clocks);
             let what = What { index, clock, seeds: seeds.clone(), capabilities: capabilities.unwrap_or_default() };
             let make = make(&self.world.sim, &self.world.book, what);
-            let ip = (per_network > 1).then(|| place_in(index / per_network, index % per_network));
-            let node = self.world.sim.node_at(format!("n{index}"), nat, ip, make).await?;
+            let place = (per_network > 1).then(|| place_in(index / per_network, index % per_network));
+            let node = self.world.sim.node_at(format!("n{index}"), nat, place, make).await?;
             if index < self.scenario.nodes.bootstrap
                 && let Some(addr) = node.address()
             {
                 seeds.push(addr.to_string());
             }
             let since = Some(self.world.sim.elapsed());
-            let member = Member { node: node.clone(), role: roles[index], since, side: None, paused: false };
+            let member =
+                Member { node: node.clone(), role: roles[index], since, gone: None, side: None, paused: false };
             self.world.members(|members| members.push(member));
             if index > 0 {
                 let world = self.world.clone();

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::{net::Nat, sim::SWARM};
 
+/// The end of a connection is on its way for as long: twice what one packet in a hundred takes in the usual network.
+const UNDER_WAY: Duration = Duration::from_millis(360);
+
 pub(super) async fn find(world: World, index: usize, capability: String, limit: usize) {
     let Ok(node) = world.node(index).node() else { return };
     if able(&node, &capability) {
@@ -108,10 +111,12 @@ pub(super) fn first_shard(capability: &str) -> String {
     swarm.map_or_else(|_| String::new(), |swarm| key::capability(&swarm, capability, 0))
 }
 
-/// The host of a node that is up.
+/// The host of a node that is up, or went so lately that nobody can know.
 fn up(world: &World, peer: &PeerId) -> Option<usize> {
+    let now = world.sim.elapsed();
     world.members(|members| {
         let member = members.iter().find(|member| member.node.peer_id() == *peer)?;
-        member.since.map(|_| member.node.host())
+        let lately = || member.gone.is_some_and(|gone| now < gone + UNDER_WAY);
+        (member.since.is_some() || lately()).then(|| member.node.host())
     })
 }

@@ -189,7 +189,7 @@ impl Plan {
             self.world.tally(|tally| tally.siege.providers[1].insert(node.peer_id()));
             let since = Some(self.world.sim.elapsed());
             let role = self.roles.first().copied();
-            self.world.members(|all| all.push(Member { node, role, since, side: None, paused: false }));
+            self.world.members(|all| all.push(Member { node, role, since, gone: None, side: None, paused: false }));
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) role: Option<usize>,
     /// Since when it is up.
     pub(super) since: Option<Duration>,
+    /// When it went last.
+    pub(super) gone: Option<Duration>,
     /// Which side of a partition it is on.
     pub(super) side: Option<usize>,
     pub(super) paused: bool,
@@ -154,25 +156,25 @@ impl World {
     }
 
     pub(super) fn crash(&self, index: usize) {
-        let node = self.node(index);
-        self.book.gone(|host| host == node.host(), self.sim.elapsed());
-        self.members(|members| members[index].since = None);
-        node.crash();
+        self.gone(index).crash();
     }
 
     pub(super) async fn leave(&self, index: usize) {
-        let node = self.node(index);
-        self.book.gone(|host| host == node.host(), self.sim.elapsed());
-        self.members(|members| members[index].since = None);
-        node.stop().await;
+        self.gone(index).stop().await;
     }
 
     /// It runs on, and nobody hears of it any more.
     pub(super) fn vanish(&self, index: usize) {
-        let node = self.node(index);
-        self.book.gone(|host| host == node.host(), self.sim.elapsed());
-        self.members(|members| (members[index].since, members[index].paused) = (None, true));
+        let node = self.gone(index);
+        self.members(|members| members[index].paused = true);
         node.pause();
+    }
+
+    fn gone(&self, index: usize) -> SimNode {
+        let (node, now) = (self.node(index), self.sim.elapsed());
+        self.book.gone(|host| host == node.host(), now);
+        self.members(|members| (members[index].since, members[index].gone) = (None, Some(now)));
+        node
     }
 
     pub(super) async fn restart(&self, index: usize) {
