@@ -86,7 +86,7 @@ impl State {
         for swarm in self.swarms.keys().copied().collect::<Vec<_>>() {
             if let Some(word) = self.accusation(swarm, peer) {
                 let raw = word.seal(&self.key).into_raw();
-                self.take(&word, raw, None, now, rng);
+                self.take(&word, &raw, None, now, rng);
             }
         }
     }

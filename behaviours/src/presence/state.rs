@@ -164,7 +164,7 @@ impl State {
             let word = Word { swarm, subject: own, incarnation, says: Says::Left };
             let raw = word.seal(&self.key).into_raw();
             if let Some(table) = self.swarms.get_mut(&swarm) {
-                table.take(&word, raw, now);
+                table.take(&word, &raw, now);
             }
             self.neighbours.values_mut().for_each(|n| (n.active, n.told) = (true, None));
             self.spread(swarm, own, LEFT | URGENT, None, now, rng);
@@ -259,12 +259,12 @@ impl State {
             neighbour.silence();
             return false;
         }
-        self.take(&word, signed.into_raw(), Some(from), now, rng);
+        self.take(&word, &signed.into_raw(), Some(from), now, rng);
         true
     }
 
     /// A verified word that is new.
-    pub(super) fn take(&mut self, word: &Word, raw: Bytes, from: Option<PeerKey>, now: Instant, rng: &mut impl Rng) {
+    pub(super) fn take(&mut self, word: &Word, raw: &[u8], from: Option<PeerKey>, now: Instant, rng: &mut impl Rng) {
         let (swarm, subject) = (word.swarm, word.subject);
         let Some(table) = self.swarms.get_mut(&swarm) else { return };
         let is_new = table.get(&subject).is_none();
@@ -474,7 +474,7 @@ impl State {
         for swarm in self.swarms.keys().copied().collect::<Vec<_>>() {
             let word = Word { swarm, subject: self.own, incarnation, says: says.clone() };
             let raw = word.seal(&self.key).into_raw();
-            self.take(&word, raw, None, now, rng);
+            self.take(&word, &raw, None, now, rng);
         }
     }
 

@@ -92,6 +92,11 @@ pub(super) enum Worth {
     Stale,
 }
 
+/// By itself: what comes is a part of what was read at once, kilobytes of it, which would stay in memory as long as this one word.
+fn kept(raw: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(raw)
+}
+
 /// A swarm.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -190,7 +195,7 @@ impl Table {
     }
 
     /// Takes a verified word that is [`Worth::New`]. True if the member is there, or to be suspected, otherwise than before.
-    pub(super) fn take(&mut self, word: &Word, raw: Bytes, now: Instant) -> bool {
+    pub(super) fn take(&mut self, word: &Word, raw: &[u8], now: Instant) -> bool {
         if !self.entries.contains_key(&word.subject) {
             self.make_room();
             self.entries.insert(word.subject, Entry::new(now));
@@ -201,19 +206,19 @@ impl Table {
             match &word.says {
                 Says::Alive { card, .. } => {
                     let risen = entry.incarnation() < word.incarnation || entry.alive.is_none();
-                    entry.alive = Some(Said { incarnation: word.incarnation, card: *card, raw });
+                    entry.alive = Some(Said { incarnation: word.incarnation, card: *card, raw: kept(raw) });
                     if risen {
                         (entry.left, entry.suspicion, entry.status) = (None, None, Status::Online);
                     }
                 }
                 Says::Left => {
-                    entry.left = Some((word.incarnation, raw));
+                    entry.left = Some((word.incarnation, kept(raw)));
                     (entry.alive, entry.suspicion, entry.status) = (None, None, Status::Left);
                 }
                 Says::Suspect { witness } => {
                     entry.accused_by(*witness, now);
                     let fresh = || Suspicion { witnesses: Vec::new(), since: now };
-                    entry.suspicion.get_or_insert_with(fresh).witnesses.push((*witness, raw));
+                    entry.suspicion.get_or_insert_with(fresh).witnesses.push((*witness, kept(raw)));
                     entry.status = Status::Suspect;
                 }
             }
