@@ -25,13 +25,10 @@ use libp2p_identity::PeerId;
 use libp2p_swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour, Stream,
     SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-    handler::{
-        ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, InboundUpgradeSend,
-        ListenUpgradeError, UpgradeInfoSend,
-    },
+    handler::{ConnectionEvent, InboundUpgradeSend, UpgradeInfoSend},
 };
 
-use crate::upkeep::is_relayed;
+use crate::{around::unwrapped, upkeep::is_relayed};
 
 /// Members known here: as many as upkeep knows.
 const MAX_MEMBERS: usize = 4_096;
@@ -246,25 +243,9 @@ impl<H: ConnectionHandler> ConnectionHandler for Handler<H> {
             Self::OutboundOpenInfo,
         >,
     ) {
-        use ConnectionEvent as E;
-        self.inner.on_connection_event(match event {
-            E::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info }) => {
-                E::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info })
-            }
-            E::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
-                E::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info })
-            }
-            E::AddressChange(change) => E::AddressChange(change),
-            E::DialUpgradeError(DialUpgradeError { info, error }) => {
-                E::DialUpgradeError(DialUpgradeError { info, error })
-            }
-            E::ListenUpgradeError(ListenUpgradeError { info, error }) => {
-                E::ListenUpgradeError(ListenUpgradeError { info, error })
-            }
-            E::LocalProtocolsChange(change) => E::LocalProtocolsChange(change),
-            E::RemoteProtocolsChange(change) => E::RemoteProtocolsChange(change),
-            _ => return,
-        });
+        if let Some(event) = unwrapped(event) {
+            self.inner.on_connection_event(event);
+        }
     }
 }
 

@@ -10,13 +10,11 @@ use futures::future::{MapOk, TryFutureExt};
 use libp2p_core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, NetworkBehaviour, Stream, SubstreamProtocol, THandler,
-    handler::{
-        ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, InboundUpgradeSend,
-        ListenUpgradeError, OutboundUpgradeSend, UpgradeInfoSend,
-    },
+    handler::{ConnectionEvent, InboundUpgradeSend, OutboundUpgradeSend, UpgradeInfoSend},
 };
 
 use super::around::around;
+use crate::around::unwrapped;
 
 /// A behaviour whose substreams do not keep connections alive.
 ///
@@ -142,37 +140,9 @@ impl<H: ConnectionHandler> ConnectionHandler for Handler<H> {
             Self::OutboundOpenInfo,
         >,
     ) {
-        use ConnectionEvent as E;
-        self.0.on_connection_event(match event {
-            E::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info }) => {
-                E::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info })
-            }
-            E::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
-                E::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info })
-            }
-            E::AddressChange(change) => E::AddressChange(change),
-            E::DialUpgradeError(DialUpgradeError { info, error }) => {
-                E::DialUpgradeError(DialUpgradeError { info, error })
-            }
-            E::ListenUpgradeError(ListenUpgradeError { info, error }) => {
-                E::ListenUpgradeError(ListenUpgradeError { info, error })
-            }
-            E::LocalProtocolsChange(change) => E::LocalProtocolsChange(change),
-            E::RemoteProtocolsChange(change) => E::RemoteProtocolsChange(change),
-            other => {
-                tracing::debug!(event = %Unknown(&other), "a connection event this version does not know, dropped");
-                return;
-            }
-        });
-    }
-}
-
-/// Says only the direction of an event: its payload need not be `Debug`.
-struct Unknown<'a, 'b, I: InboundUpgradeSend, O: OutboundUpgradeSend, A, B>(&'a ConnectionEvent<'b, I, O, A, B>);
-
-impl<I: InboundUpgradeSend, O: OutboundUpgradeSend, A, B> fmt::Display for Unknown<'_, '_, I, O, A, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_inbound() { "inbound" } else { "other" })
+        if let Some(event) = unwrapped(event) {
+            self.0.on_connection_event(event);
+        }
     }
 }
 
