@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 
-const FILE: &str = "joined.json";
+pub(crate) const FILE: &str = "joined.json";
 
 /// Swarms in the file: a node is in sixteen at once.
 const SWARMS: usize = 64;
@@ -84,7 +84,7 @@ pub(crate) fn remove(paths: &Paths, profile: &str, swarm: &str) -> Result<bool, 
     Ok(all.len() < before)
 }
 
-fn path(paths: &Paths, profile: &str) -> Result<PathBuf, CliError> {
+pub(crate) fn path(paths: &Paths, profile: &str) -> Result<PathBuf, CliError> {
     // The name is checked there.
     Ok(paths.store_path(profile)?.with_file_name(FILE))
 }

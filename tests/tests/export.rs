@@ -37,7 +37,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn emit(home: &Home, profile: &str, subject: &str) {
-    home.attached_as(profile, &["emit", subject, "1"]).exits(0);
+    home.attached_as(profile, &["--swarm", "garden", "emit", subject, "1"]).exits(0);
 }
 
 /// What a node of a profile keeps, without it: what was said, the inbox, the schedules.
@@ -55,6 +55,7 @@ fn a_profile_comes_back_as_it_was() {
     let fern = home.detached(&["garden", "--name", "fern"]);
     home.attached_as("fern", &["wait", "peer", "moss"]).exits(0);
     home.attached_as("moss", &["wait", "peer", "fern"]).exits(0);
+    home.attached_as("fern", &["join", "meadow"]).exits(0);
     emit(&home, "fern", "garden.light");
     emit(&home, "moss", "garden.water");
     home.attached_as("moss", &["send", "fern", "run the tests"]).exits(0);
@@ -74,7 +75,7 @@ fn a_profile_comes_back_as_it_was() {
     home.run(&["-P", "fern", "down"]).exits(0);
     let told = data(home.run(&["-P", "fern", "--json", "export", &file]));
     assert_eq!((&told["peer_id"], &told["with_key"]), (&fern.id.as_str().into(), &true.into()));
-    assert_eq!(texts(&told["files"], "name"), ["identity.key", "node.db", "node.json", "heard"]);
+    assert_eq!(texts(&told["files"], "name"), ["identity.key", "node.db", "node.json", "heard", "joined.json"]);
     let mode = fs::metadata(&file).map(|about| about.permissions().mode() & 0o7777);
     assert_eq!(mode.ok(), Some(0o600));
     home.run(&["-P", "fern", "export", &file]).exits(8).complains("exists already");
@@ -84,6 +85,9 @@ fn a_profile_comes_back_as_it_was() {
     let back = other.run(&["import", &file]).exits(0).says("restored profile fern").says(&fern.id);
     assert!(back.stderr.contains("must not run any more"), "{back}");
     assert_eq!(kept(&other, "fern"), kept(&home, "fern"));
+    let joined = |home: &Home| fs::read_to_string(home.path().join("data/fern/joined.json")).unwrap_or_default();
+    assert!(joined(&home).contains("meadow"), "{}", joined(&home));
+    assert_eq!(joined(&other), joined(&home));
     let refused = other.run(&["import", &file]).exits(8).complains("profile \"fern\" exists already");
     assert!(refused.stderr.contains("--profile NEW"), "{refused}");
     other.run(&["import", &live, "-P", "live"]).exits(0).says("restored profile live");

@@ -7,12 +7,17 @@
 mod read;
 mod write;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
+use p2pnode::Paths;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::{read::Archive, write::write};
+use crate::{error::CliError, joined};
 
 /// Of the list, and so of the whole; only this one is read.
 pub(crate) const FORMAT: u32 = 1;
@@ -23,9 +28,15 @@ pub(crate) const KEY: &str = "identity.key";
 pub(crate) const STORE: &str = "node.db";
 const SUM: &str = "SHA256";
 
-/// What else a profile remembers, as [`p2pnode::Paths::memory_paths`] has it.
-pub(crate) const MEMORY: [&str; 2] = ["node.json", "heard"];
-const MEMBERS: [&str; 4] = [KEY, STORE, MEMORY[0], MEMORY[1]];
+/// What else a profile remembers, in the order of [`memory_paths`].
+pub(crate) const MEMORY: [&str; 3] = ["node.json", "heard", joined::FILE];
+const MEMBERS: [&str; 5] = [KEY, STORE, MEMORY[0], MEMORY[1], MEMORY[2]];
+
+/// Where it is: what its node remembers, and the swarms it has joined.
+pub(crate) fn memory_paths(paths: &Paths, profile: &str) -> Result<[PathBuf; 3], CliError> {
+    let [node, heard] = paths.memory_paths(profile)?;
+    Ok([node, heard, joined::path(paths, profile)?])
+}
 
 /// Bytes of a block of tar; of what stands at the end: the last member with its head, and two empty blocks.
 const BLOCK: u64 = 512;

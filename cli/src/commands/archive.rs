@@ -49,7 +49,7 @@ pub(super) async fn export(ctx: &Ctx, args: &Export) -> Result<(), CliError> {
         peer_id,
         key: (!args.without_key).then(|| paths.identity_path(profile)).transpose()?,
         store: paths.store_path(profile)?,
-        memory: paths.memory_paths(profile)?,
+        memory: archive::memory_paths(&paths, profile)?,
         folder: folder.path().to_owned(),
         file: (!to_stdout).then(|| args.file.clone()),
     };
@@ -76,7 +76,7 @@ struct Pack {
     /// None: it stays here.
     key: Option<PathBuf>,
     store: PathBuf,
-    memory: [PathBuf; 2],
+    memory: [PathBuf; 3],
     /// For copies that do not change.
     folder: PathBuf,
     /// None: stdout.
@@ -243,11 +243,13 @@ fn check(folder: &Path, manifest: &Manifest, shown: &str) -> Result<(), CliError
 
 /// Key before store: a store without its key would be taken over by a new identity.
 fn place(from: &Path, paths: &Paths, name: &str) -> Result<(), CliError> {
-    for (to, member) in paths.memory_paths(name)?.iter().zip(archive::MEMORY) {
+    for (to, member) in archive::memory_paths(paths, name)?.iter().zip(archive::MEMORY) {
         let from = from.join(member);
         if from.exists() {
+            let folder = to.parent().unwrap_or(to);
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
             // Not moved: it may be another file system.
-            fs::copy(&from, to).map_err(|error| CliError::io(to.display(), &error))?;
+            made.and_then(|()| fs::copy(&from, to)).map_err(|error| CliError::io(to.display(), &error))?;
         }
     }
     let (key, store) = (paths.identity_path(name)?, paths.store_path(name)?);
