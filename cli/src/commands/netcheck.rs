@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use p2pnode::{
-    BootstrapAddr, Multiaddr, Node,
+    BootstrapAddr, Multiaddr, Node, Peer, PeerState,
     nat::{Mapping, Observed, Report},
-    presets,
+    presets, upkeep,
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -27,6 +27,9 @@ use crate::{
 
 /// Addresses asked. Two tell the kind of a router, more only that one of them is gone.
 const MAX_ASKED: usize = 8;
+
+/// Members are asked as well if there are fewer to ask: the kind of a router shows in what two hosts see, and one may be gone.
+const ENOUGH: usize = 3;
 
 /// What one transport showed.
 struct Probe {
@@ -58,7 +61,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Netcheck) -> Result<(), CliError> {
     ctx.answer(found.json(report.as_ref()), meta, || found.text(ctx, report.as_ref()))
 }
 
-/// Those of the options, and of the node that runs.
+/// Those of the options, and of the node that runs; then members in the Internet.
 fn seeds(ctx: &Ctx) -> Result<Vec<BootstrapAddr>, CliError> {
     let mut seeds = connect::bootstrap(ctx)?;
     let running = ctx.daemon.iter().flat_map(|daemon| daemon.node().looked().bootstrap_addrs);
@@ -67,8 +70,20 @@ fn seeds(ctx: &Ctx) -> Result<Vec<BootstrapAddr>, CliError> {
             seeds.push(seed);
         }
     }
+    for seed in ctx.daemon.iter().flat_map(|daemon| daemon.node().peers()).filter_map(|peer| in_internet(&peer)) {
+        if seeds.len() < ENOUGH && !seeds.contains(&seed) {
+            seeds.push(seed);
+        }
+    }
     seeds.truncate(MAX_ASKED);
     Ok(seeds)
+}
+
+/// Where a member can be asked, if that is in the Internet.
+fn in_internet(peer: &Peer) -> Option<BootstrapAddr> {
+    let mut known = peer.addresses.iter().map(|known| &known.addr).filter(|_| peer.state == PeerState::Online);
+    let public = known.find(|addr| upkeep::is_public(addr) && !upkeep::is_web(addr))?;
+    address::socket(&public.to_string())?.parse().ok()
 }
 
 async fn resolved(seed: &BootstrapAddr) -> Vec<Multiaddr> {
