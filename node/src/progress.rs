@@ -19,6 +19,9 @@ const BOOTSTRAP_WAIT: Duration = Duration::from_secs(10);
 /// A member that has just been greeted may name others, which take a moment to be greeted too.
 const INTRODUCTIONS: Duration = Duration::from_millis(60);
 
+/// While members come, more may: whoever has just met one waits longer for another.
+const IN_MOTION: Duration = Duration::from_secs(3);
+
 /// Addresses given by hand: each is resolved again and again for as long as the node runs.
 const MAX_BOOTSTRAP: usize = 256;
 
@@ -134,6 +137,11 @@ impl Progress {
         !self.mdns || elapsed >= MDNS_WAIT
     }
 
+    /// Whether a member came lately.
+    pub(crate) fn is_in_motion(&self, now: Instant) -> bool {
+        self.last_member.is_some_and(|last| now.saturating_duration_since(last) < IN_MOTION)
+    }
+
     pub(crate) fn local_found(&self) -> usize {
         self.local_found
     }
@@ -216,6 +224,17 @@ mod tests {
         assert!(!progress.settled(start + ms(100)));
         progress.done(&peer, true, start + ms(100));
         assert!(progress.settled(start + ms(200)), "the other address is not waited for");
+    }
+
+    #[test]
+    fn a_swarm_is_in_motion_while_members_come() {
+        let t = Instant::now();
+        let mut progress = Progress::new(false, [], t);
+        assert!(!progress.is_in_motion(t));
+        progress.done(&PeerId::random(), false, t);
+        assert!(!progress.is_in_motion(t), "that was a stranger");
+        progress.done(&PeerId::random(), true, t);
+        assert!(progress.is_in_motion(t + ms(2_900)) && !progress.is_in_motion(t + ms(3_100)));
     }
 
     #[test]

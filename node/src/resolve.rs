@@ -16,6 +16,9 @@ use crate::{
 /// How long a name is waited for after the first round of discovery: members still introduce each other.
 const AFTER_DISCOVERY: Duration = Duration::from_millis(300);
 
+/// The same where members are coming just now: under load an introduction takes a few hundred milliseconds.
+const IN_MOTION: Duration = Duration::from_secs(1);
+
 /// How long a lookup of an unknown peer by id, or of a capability, in the DHT may take.
 const DHT_LOOKUP: Duration = Duration::from_secs(5);
 
@@ -59,7 +62,7 @@ async fn wait(node: &Node, target: &Target, pick: Pick, deadline: Instant) -> Re
             if let Some(found) = look_far(node, target, deadline).await {
                 return Ok(found);
             }
-            give_up = Some(now + AFTER_DISCOVERY);
+            give_up = Some(now + if node.is_in_motion() { IN_MOTION } else { AFTER_DISCOVERY });
         }
         if give_up.is_some_and(|at| at <= now) || deadline <= now {
             return Err(unknown(node, target));

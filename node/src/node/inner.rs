@@ -160,6 +160,10 @@ impl Node {
         lock(&self.0.shared.progress).settled(Instant::now())
     }
 
+    pub(crate) fn is_in_motion(&self) -> bool {
+        lock(&self.0.shared.progress).is_in_motion(Instant::now())
+    }
+
     /// The id of a swarm this node is in, by name; the first one for an empty name.
     pub(crate) fn swarm_id(&self, name: &str) -> Option<SwarmId> {
         self.0.swarms.id_of(name)
