@@ -109,6 +109,8 @@ const TABLE: &[(&str, &str)] = &[
     ("siege.table", "peers in a table"),
     ("join.ready_ms", "join to ready ms"),
     ("join.dials", "dials to join"),
+    ("newcomer.find_ms", "newcomer finds, ms"),
+    ("newcomer.dials", "newcomer's dials"),
     ("rejoin_s", "rejoin s"),
     ("node.connections", "connections"),
     ("node.connections_peak", "connections, peak"),

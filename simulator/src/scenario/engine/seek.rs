@@ -57,6 +57,7 @@ pub(super) async fn newcomer(world: &World, finds: &[String]) {
         Err(error) => return world.note(format!("the newcomer did not start: {error}")),
     };
     let Ok(started) = node.node() else { return };
+    world.tally(|tally| tally.metrics.sample("newcomer.ready_ms", ms(world.sim.elapsed().saturating_sub(began))));
     for capability in finds {
         let mut found = Vec::new();
         while found.is_empty() && world.sim.elapsed().saturating_sub(began) < LOOKUP {
@@ -73,6 +74,8 @@ pub(super) async fn newcomer(world: &World, finds: &[String]) {
             tally.metrics.sample("newcomer.find_ms", took);
         });
     }
+    let dials = world.sim.net().host(node.host()).dials;
+    world.tally(|tally| tally.metrics.sample("newcomer.dials", dials as f64));
 }
 
 impl Finds {
