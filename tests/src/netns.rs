@@ -3,9 +3,14 @@
 use std::{
     env,
     ffi::OsStr,
+    fs::File,
+    os::fd::AsFd,
     process::{Command, id},
     sync::atomic::{AtomicU32, Ordering},
+    thread::{self, JoinHandle},
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::run;
 
@@ -98,6 +103,20 @@ impl Namespace {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Runs `work` in a thread that is inside.
+    ///
+    /// # Panics
+    /// The thread, if it cannot get there.
+    pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let path = format!("/run/netns/{}", self.name);
+        thread::spawn(move || {
+            let space = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            work()
+        })
     }
 
     /// A command that runs inside.
