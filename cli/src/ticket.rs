@@ -7,7 +7,7 @@ use std::{
 };
 
 use p2pnode::{
-    BootstrapAddr, seeds,
+    BootstrapAddr, ticket_seeds,
     wire::ticket::{Ticket, TicketError},
 };
 
@@ -68,7 +68,7 @@ pub(crate) fn read(text: &str) -> Result<Ticket, CliError> {
 /// Where a bootstrap option leads: to an address, or to those of a ticket.
 pub(crate) fn bootstrap(text: &str) -> Result<Vec<BootstrapAddr>, CliError> {
     if looks_like_one(text) {
-        return read(text).map(|ticket| seeds(&ticket));
+        return read(text).map(|ticket| ticket_seeds(&ticket));
     }
     text.parse().map(|addr| vec![addr]).map_err(|error| CliError::usage(format!("--bootstrap {text}: {error}")))
 }

@@ -47,10 +47,10 @@ type OwnAddresses = (Instant, Vec<IpAddr>);
 
 impl Nearness {
     pub(crate) fn is_near(&self, remote: &Multiaddr) -> bool {
-        // Of a circuit only the relay's address is known.
-        let direct = !upkeep::is_relayed(remote);
+        // Of a circuit only the relay's address is known, of a WebSocket perhaps that of a proxy.
+        let direct = !upkeep::is_relayed(remote) && !upkeep::is_web(remote);
         direct
-            && (upkeep::is_private(remote)
+            && (upkeep::is_inside(remote)
                 || is_memory(remote)
                 || upkeep::ip_of(remote).is_some_and(|ip| self.is_own(ip)))
     }

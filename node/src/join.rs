@@ -4,7 +4,7 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use p2pnode_behaviours::{
     peer_of,
-    upkeep::{ip_of, is_loopback, is_public, is_relayed},
+    upkeep::{ip_of, is_loopback, is_public, is_relayed, is_web},
 };
 use p2pnode_wire::{
     ids::{NameError, SwarmId, SwarmName},
@@ -150,7 +150,7 @@ impl Node {
 fn spread<'a>(addresses: &[&'a Multiaddr]) -> Vec<&'a Multiaddr> {
     let kind = |addr: &Multiaddr| {
         let quic = addr.iter().any(|part| matches!(part, Protocol::Udp(_)));
-        (ip_of(addr).is_some_and(|ip| ip.is_ipv6()), quic, is_relayed(addr))
+        (ip_of(addr).is_some_and(|ip| ip.is_ipv6()), quic, is_web(addr), is_relayed(addr))
     };
     let (mut first, mut rest, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     for addr in addresses {
@@ -176,15 +176,15 @@ fn bare(addr: &Multiaddr) -> Multiaddr {
 }
 
 /// Where a ticket says that a peer is, without the peer's id.
-pub fn addresses(peer: &PeerAddresses) -> impl Iterator<Item = Multiaddr> {
+pub fn ticket_addresses(peer: &PeerAddresses) -> impl Iterator<Item = Multiaddr> {
     peer.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok())
 }
 
 /// Where a ticket says that the swarm is found. What is no address here is left out: a later version may know it.
-pub fn seeds(ticket: &Ticket) -> Vec<BootstrapAddr> {
+pub fn ticket_seeds(ticket: &Ticket) -> Vec<BootstrapAddr> {
     let of = |peer: &PeerAddresses| {
         let id = peer_of(&peer.peer);
-        let whole = addresses(peer).filter_map(move |addr| Some(addr.with(Protocol::P2p(id?))));
+        let whole = ticket_addresses(peer).filter_map(move |addr| Some(addr.with(Protocol::P2p(id?))));
         whole.filter_map(|addr| addr.to_string().parse().ok()).collect::<Vec<_>>()
     };
     ticket.peers().iter().flat_map(of).collect()
@@ -230,7 +230,7 @@ mod tests {
         let addresses = vec![Bytes::from(here.to_vec()), Bytes::from(circuit.to_vec()), Bytes::from_static(b"\xff?")];
         let name = "garden".parse().expect("a name");
         let ticket = Ticket::open(name, vec![PeerAddresses { peer: key.peer_key(), addresses }]).expect("a ticket");
-        let shown: Vec<String> = seeds(&ticket).iter().map(ToString::to_string).collect();
+        let shown: Vec<String> = ticket_seeds(&ticket).iter().map(ToString::to_string).collect();
         assert_eq!(shown, [format!("{here}/p2p/{}", key.peer_id()), format!("{circuit}/p2p/{}", key.peer_id())]);
     }
 }

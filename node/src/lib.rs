@@ -65,7 +65,7 @@ pub use history::{CompactError, Compaction, Condensed, Folding, Summary};
 pub use history::{History, KeptEntry, KeptEvent, Retention, Surplus};
 pub use identity::{Identity, IdentityError};
 pub use jiff;
-pub use join::{InviteError, JoinError, TicketAddresses, addresses, seeds};
+pub use join::{InviteError, JoinError, TicketAddresses, ticket_addresses, ticket_seeds};
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
 pub use mail::{InboxMail, MailLimits, Mailbox, OutboxMail, Send, SendError};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::{Multiaddr, Swarm, multiaddr::Protocol, swarm::SwarmEvent};
-use p2pnode_behaviours::upkeep::{Compact, is_loopback};
+use p2pnode_behaviours::upkeep::{Compact, is_loopback, is_web};
 
 use crate::{
     start::StartError,
@@ -31,6 +31,7 @@ pub(crate) async fn listen_on(
     for addr in listen {
         match swarm.listen_on(addr.clone()) {
             Ok(id) => waiting.push((id, addr.clone())),
+            Err(_) if is_web(addr) => refused = Some(listen_error(addr, no_web(addr))),
             Err(error) => refused = Some(listen_error(addr, &root_cause(&error))),
         }
     }
@@ -74,6 +75,16 @@ pub(crate) async fn listen_on(
 /// All interfaces. Those of IPv6 often have no address of use.
 fn is_any(addr: &Multiaddr) -> bool {
     matches!(addr.iter().next(), Some(Protocol::Ip4(ip)) if ip.is_unspecified())
+}
+
+/// Why an address over WebSocket is not listened on.
+fn no_web(addr: &Multiaddr) -> &'static str {
+    let tls = addr.iter().any(|part| matches!(part, Protocol::Tls | Protocol::Wss(_)));
+    match cfg!(feature = "websocket") {
+        false => crate::addr::NO_WEB,
+        true if tls => "certificates are for a reverse proxy: listen on /ws behind it",
+        true => "it is no address to listen on",
+    }
 }
 
 fn listen_error(addr: &Multiaddr, reason: &str) -> StartError {

@@ -1,14 +1,14 @@
 //! How traffic to a peer travels.
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
-use p2pnode_behaviours::upkeep::{is_relayed, relay_of};
+use p2pnode_behaviours::upkeep::{is_relayed, is_web, relay_of};
 
 /// How traffic to a peer travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     /// `direct` or `relay`.
     pub kind: &'static str,
-    /// `tcp`, `quic`, `memory` or `other`.
+    /// `tcp`, `quic`, `websocket`, `memory` or `other`.
     pub transport: &'static str,
     /// The remote end of the connection; of one over a relay, with the relay's address.
     pub addr: Multiaddr,
@@ -23,6 +23,7 @@ impl Path {
     pub fn over(addr: Multiaddr) -> Self {
         let transport = addr.iter().find_map(|part| match part {
             Protocol::QuicV1 | Protocol::Quic => Some("quic"),
+            Protocol::Tcp(_) if is_web(&addr) => Some("websocket"),
             Protocol::Tcp(_) => Some("tcp"),
             Protocol::Memory(_) => Some("memory"),
             _ => None,

@@ -5,8 +5,8 @@ mod common;
 use common::{Host, LIMIT, until};
 use futures::StreamExt;
 use p2pnode::{
-    Builder, Context, Endpoint, JoinError, Limits, Node, NodeEvent, Paths, TicketAddresses, presets, seeds,
-    store::EventQuery, wire::ticket::Ticket,
+    Builder, Context, Endpoint, JoinError, Limits, Node, NodeEvent, Paths, TicketAddresses, presets, store::EventQuery,
+    ticket_seeds, wire::ticket::Ticket,
 };
 
 /// A node of a host, in swarms of that name.
@@ -25,11 +25,11 @@ async fn a_ticket_leads_into_a_swarm_that_is_not_seen_from_here() {
 
     let text = moss.ticket("lab", TicketAddresses::Best).expect("a ticket").to_string();
     let ticket: Ticket = text.parse().expect("it is whole");
-    let places = seeds(&ticket);
+    let places = ticket_seeds(&ticket);
     assert!(!places.is_empty() && places.iter().all(|place| place.peer() == Some(moss.peer_id())), "{places:?}");
     assert!(moss.ticket("garden", TicketAddresses::Best).is_err(), "it is not in that one");
     assert!(moss.ticket("lab", TicketAddresses::Public).is_err(), "nobody reaches it from outside");
-    assert!(seeds(&moss.ticket("lab", TicketAddresses::IdOnly).expect("a ticket")).is_empty());
+    assert!(ticket_seeds(&moss.ticket("lab", TicketAddresses::IdOnly).expect("a ticket")).is_empty());
 
     assert_eq!(fern.join(ticket.name().as_str(), places.clone()).await.ok(), Some(true));
     assert_eq!(fern.join("lab", places).await.ok(), Some(false), "it is in it already");

@@ -56,6 +56,9 @@ pub enum Refusal {
     /// A name that the user did not give.
     #[error("the name {0:?} was not given by the user")]
     Name(String),
+    /// A path of a web server that the user did not give: somebody would have us ask it for what he likes.
+    #[error("{0} has a path that was not given by the user")]
+    Path(Multiaddr),
     /// Neither IP, name nor memory.
     #[error("{0} names no host")]
     NoHost(Multiaddr),
@@ -148,7 +151,16 @@ impl AddressRules {
                 Part::Host((Host::Ip(ip), port)) => self.check_ip(ip, port, dialling)?,
             }
         }
-        if hosts == 0 { Err(Refusal::NoHost(addr.clone())) } else { Ok(()) }
+        match hosts {
+            0 => Err(Refusal::NoHost(addr.clone())),
+            _ if has_path(addr) && !self.is_trusted(addr) => Err(Refusal::Path(addr.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_trusted(&self, addr: &Multiaddr) -> bool {
+        let state = self.lock();
+        hosts_of(addr).into_iter().all(|part| matches!(part, Part::Host(target) if state.trusted.contains(&target)))
     }
 
     /// May be dialled from now on: given by the user, or found on this host. Only exactly this host and port.
@@ -287,6 +299,15 @@ fn hosts_of(addr: &Multiaddr) -> Vec<Part> {
     parts
 }
 
+/// Whether `addr` leads over WebSocket.
+pub fn is_web(addr: &Multiaddr) -> bool {
+    addr.iter().any(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_)))
+}
+
+fn has_path(addr: &Multiaddr) -> bool {
+    addr.iter().any(|part| matches!(part, Protocol::Ws(path) | Protocol::Wss(path) if path != "/"))
+}
+
 /// The IP address that `addr` starts with, if it does; IPv4 inside IPv6 is taken out.
 pub fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
     addr.iter().find_map(|protocol| match protocol {
@@ -298,7 +319,7 @@ pub fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
 
 /// Whether `addr` is on this host or in a private range: loopback, RFC 1918, unique local, link-local, memory.
 ///
-/// This is what access control asks about the remote of a connection. Behind a relay nobody is private.
+/// Behind a relay nobody is private. Of the remote end of a connection, ask [`is_inside`].
 pub fn is_private(addr: &Multiaddr) -> bool {
     if is_relayed(addr) {
         return false;
@@ -310,6 +331,12 @@ pub fn is_private(addr: &Multiaddr) -> bool {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     })
+}
+
+/// Whether a connection with this remote end comes from this host or a private range. That of a WebSocket may be a reverse
+/// proxy, which stands inside and is open to the world: nobody is inside by it.
+pub fn is_inside(remote: &Multiaddr) -> bool {
+    is_private(remote) && !is_web(remote)
 }
 
 /// Whether `addr` is this host's loopback or memory.
@@ -347,9 +374,10 @@ pub fn is_public(addr: &Multiaddr) -> bool {
     !is_relayed(addr) && ip_of(addr).is_some_and(range::is_public)
 }
 
-/// The network that counts as one neighbour: /24 of IPv4, /48 of IPv6. None for private addresses and names.
+/// The network that counts as one neighbour: /24 of IPv4, /48 of IPv6. None for private addresses, other than of a proxy,
+/// and for names.
 pub(crate) fn neighbourhood(addr: &Multiaddr) -> Option<[u8; 7]> {
-    if is_private(addr) {
+    if is_inside(addr) {
         return None;
     }
     let mut net = [0; 7];

@@ -42,6 +42,7 @@ fn refuses_what_is_not_a_peer() {
         ("/ip6/fd12::1/tcp/1", "Elsewhere"),
         ("/dns/evil.example.com/tcp/1", "Name"),
         ("/dns4/localhost/tcp/1", "Name"),
+        ("/ip4/8.8.8.8/tcp/80/x-parity-ws/admin%2Fdelete", "Path"),
         ("/p2p-circuit", "NoHost"),
         ("/unix/run%2Fx.sock", "NoHost"),
         // A transport may take the last address, a check the first.

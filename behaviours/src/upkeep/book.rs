@@ -9,7 +9,7 @@ use std::{
 use libp2p_core::{Multiaddr, multiaddr::Protocol};
 use libp2p_identity::PeerId;
 
-use super::address::{AddressRules, first_hop, is_loopback, is_private};
+use super::address::{AddressRules, first_hop, is_inside, is_loopback, is_private};
 
 /// Peers whose addresses are remembered; the one not used for longest goes first. 1,024 is every member of a swarm
 /// with full lists, at about 1 KiB each.
@@ -121,12 +121,13 @@ impl Book {
         // Of a circuit it is the relay that is dialled.
         let dialled = first_hop(addr);
         if is_loopback(&dialled) {
-            if is_loopback(teller) {
+            let is_here = is_loopback(teller) && is_inside(teller);
+            if is_here {
                 self.rules.trust(addr);
             }
-            return is_loopback(teller);
+            return is_here;
         }
-        !is_private(&dialled) || is_private(teller)
+        !is_private(&dialled) || is_inside(teller)
     }
 
     /// A connection with `peer` was made by dialling `addr`.

@@ -31,7 +31,9 @@ mod state;
 pub(crate) mod testing;
 mod twin;
 
-pub use address::{AddressRules, Refusal, ip_of, is_loopback, is_private, is_public, is_relayed, relay_of};
+pub use address::{
+    AddressRules, Refusal, ip_of, is_inside, is_loopback, is_private, is_public, is_relayed, is_web, relay_of,
+};
 pub use behaviour::Behaviour;
 pub use book::{Book, Source};
 pub use compact::{Boxed, Compact};

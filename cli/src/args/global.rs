@@ -79,7 +79,8 @@ pub(crate) struct Global {
 
     /// Also start looking at this node: host, host:port, multiaddr or ticket (repeatable)
     ///
-    /// Forms: seed.example.com, seed.example.com:9999, 192.168.1.5:9999, [::1]:9999, /ip4/192.168.1.5/tcp/9999.
+    /// Forms: seed.example.com, seed.example.com:9999, 192.168.1.5:9999, [::1]:9999, /ip4/192.168.1.5/tcp/9999,
+    /// wss://seed.example.com.
     /// The default port is 9999. Environment: P2PNODE_BOOTSTRAP, separated by commas.
     #[arg(long, global = true, value_name = "ADDR", value_delimiter = ',', env = "P2PNODE_BOOTSTRAP", hide_env = true)]
     pub(crate) bootstrap: Vec<String>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use p2pnode::{
-    BootstrapAddr, ErrorCode, InviteError, JoinError, Node, PeerState, TicketAddresses, seeds,
+    BootstrapAddr, ErrorCode, InviteError, JoinError, Node, PeerState, TicketAddresses, ticket_seeds,
     wire::{ids::PeerKey, ticket::Ticket},
 };
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ const OTHERS: Duration = Duration::from_millis(150);
 pub(super) async fn join(ctx: &Ctx, args: &Join) -> Result<(), CliError> {
     let place = Place::read(&given(ctx, args.ticket.as_deref()).await?)?;
     let goal = match &place {
-        Place::Ticket(ticket) => Goal { swarm: ticket.name().to_string(), seeds: seeds(ticket) },
+        Place::Ticket(ticket) => Goal { swarm: ticket.name().to_string(), seeds: ticket_seeds(ticket) },
         Place::Swarm(name) => Goal { swarm: name.clone(), seeds: connect::bootstrap(ctx)? },
         Place::Address(address) => {
             let swarms = connect::visible(ctx, Want::One(None), Some(address)).await?;
@@ -235,7 +235,7 @@ fn id(key: &PeerKey) -> String {
 
 fn inspected(ticket: &Ticket) -> Value {
     let peers = ticket.peers().iter().map(|peer| {
-        let addresses = p2pnode::addresses(peer).map(|addr| addr.to_string()).collect::<Vec<_>>();
+        let addresses = p2pnode::ticket_addresses(peer).map(|addr| addr.to_string()).collect::<Vec<_>>();
         json!({"peer_id": id(&peer.peer), "addresses": addresses})
     });
     json!({"swarm": ticket.name().as_str(), "mode": "open", "peers": peers.collect::<Vec<_>>()})
@@ -245,7 +245,7 @@ fn shown(ctx: &Ctx, ticket: &Ticket) -> String {
     let mut lines = vec![format!("swarm {}   open: who knows the name can join", escape_line(ticket.name().as_str()))];
     for peer in ticket.peers() {
         let short = short_id(&id(&peer.peer), ctx.out.glyphs.cut);
-        let addresses: Vec<String> = p2pnode::addresses(peer).map(|addr| format!("  {short}  {addr}")).collect();
+        let addresses: Vec<String> = p2pnode::ticket_addresses(peer).map(|addr| format!("  {short}  {addr}")).collect();
         match addresses.is_empty() {
             true => lines.push(format!("  {short}  no address: it is looked for by its id")),
             false => lines.extend(addresses),

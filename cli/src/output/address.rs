@@ -18,8 +18,13 @@ pub(crate) fn ip(addr: &str) -> Option<&str> {
 fn parts(addr: &str) -> Option<(&str, &str, &'static str)> {
     let mut words = addr.strip_prefix('/')?.split('/');
     let ip = matches!(words.next()?, "ip4" | "ip6").then(|| words.next()).flatten()?;
-    let transport = if words.next()? == "tcp" { "tcp" } else { "quic" };
-    Some((ip, words.next()?, transport))
+    let (protocol, port) = (words.next()?, words.next()?);
+    let transport = match protocol {
+        "tcp" if words.any(|word| matches!(word, "ws" | "wss" | "x-parity-ws" | "x-parity-wss")) => "websocket",
+        "tcp" => "tcp",
+        _ => "quic",
+    };
+    Some((ip, port, transport))
 }
 
 /// Places with their transports, this host's own last: `192.168.1.25:9999 (quic, tcp)`.
@@ -88,10 +93,13 @@ mod tests {
             "/ip4/192.168.1.25/udp/9999/quic-v1",
             "/ip4/192.168.1.25/udp/9999/quic-v1/p2p/x",
             "/ip4/11.0.0.1/tcp/4001/p2p/x/p2p-circuit/p2p/y",
+            "/ip4/192.168.1.25/tcp/80/ws",
             "/memory/7",
         ];
         let places = places(&addrs.map(str::to_owned));
-        assert_eq!(places, ["192.168.1.25:9999 (quic, tcp)", "/memory/7", "127.0.0.1:9999 (tcp)", "[::1]:9999 (quic)"]);
+        let here = ["127.0.0.1:9999 (tcp)", "[::1]:9999 (quic)"];
+        assert_eq!(places[..3], ["192.168.1.25:9999 (quic, tcp)", "192.168.1.25:80 (websocket)", "/memory/7"]);
+        assert_eq!(places[3..], here);
         assert_eq!(ip("/ip4/10.0.0.7/tcp/1"), Some("10.0.0.7"));
         assert_eq!(socket("/dns4/x/tcp/1"), None);
         assert_eq!(socket("nonsense"), None);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback, is_relayed};
+use p2pnode_behaviours::upkeep::{Source, ip_of, is_loopback, is_relayed, is_web};
 use p2pnode_wire::key;
 use rand::{RngExt, seq::SliceRandom};
 use tokio::sync::mpsc;
@@ -148,7 +148,7 @@ impl EventLoop {
     /// By one address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
     /// may take the places of the one that is kept.
     pub(super) fn dial_local(&mut self, entry: &Entry) {
-        let is_tcp = |addr: &&Multiaddr| addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+        let is_tcp = |addr: &&Multiaddr| !is_web(addr) && addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
         if let Some(addr) = entry.addresses.iter().find(is_tcp).or(entry.addresses.first()) {
             let addr = loopback(addr);
             self.setup.rules.trust(&addr);
@@ -334,7 +334,7 @@ impl EventLoop {
 
 /// The QUIC address of a seed whose TCP address does not answer.
 fn quic_of(addr: &Multiaddr) -> Option<Multiaddr> {
-    let tcp = addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let tcp = !is_web(addr) && addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
     let quic = addr.iter().flat_map(|part| match part {
         Protocol::Tcp(port) => vec![Protocol::Udp(port), Protocol::QuicV1],
         other => vec![other],

@@ -2,6 +2,8 @@
 
 mod behaviour;
 mod transport;
+#[cfg(feature = "websocket")]
+mod web;
 
 pub(crate) use behaviour::{Behaviour, BehaviourEvent};
 pub use transport::BoxedTransport;

@@ -1,4 +1,4 @@
-//! TCP, QUIC and circuits under one roof, behind the address rules.
+//! TCP, QUIC, WebSocket and circuits under one roof, behind the address rules.
 
 use std::{io, time::Duration};
 
@@ -31,7 +31,7 @@ const QUIC_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// A transport as the Swarm takes it.
 pub type BoxedTransport = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// TCP + noise + yamux, QUIC, and the same as over TCP over circuits, every dial checked against `rules`: that of a
+/// TCP + noise + yamux, the same over WebSocket where the feature is on, QUIC, and the same as over TCP over circuits, every dial checked against `rules`: that of a
 /// circuit by the address of its relay. Names are resolved before they come here, by the system's own resolver.
 pub(crate) fn build(
     keypair: &Keypair,
@@ -42,11 +42,13 @@ pub(crate) fn build(
     let noise = noise::Config::new(keypair).map_err(io::Error::other)?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .upgrade(upgrade::Version::V1Lazy)
-        .authenticate(noise.clone())
-        .multiplex(Orderly(yamux.clone()))
-        .boxed();
+    let tcp = tcp::Config::default().nodelay(true);
+    #[cfg(feature = "websocket")]
+    let tcp = super::web::build(tcp.clone()).or_transport(tcp::tokio::Transport::new(tcp));
+    #[cfg(not(feature = "websocket"))]
+    let tcp = tcp::tokio::Transport::new(tcp);
+    let tcp =
+        tcp.upgrade(upgrade::Version::V1Lazy).authenticate(noise.clone()).multiplex(Orderly(yamux.clone())).boxed();
     let tcp = TransportTimeout::new(tcp, HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Muxer::new(connection, said_goodbye))))
@@ -161,6 +163,8 @@ mod tests {
         };
         assert!(ended("/ip4/127.0.0.1/tcp/0", false).await, "TCP, idle");
         assert!(ended("/ip4/127.0.0.1/udp/0/quic-v1", false).await, "QUIC, idle");
+        #[cfg(feature = "websocket")]
+        assert!(ended("/ip4/127.0.0.1/tcp/0/ws", false).await, "WebSocket, idle");
         assert!(!ended("/ip4/127.0.0.1/tcp/0", true).await, "TCP, cut off");
     }
 }

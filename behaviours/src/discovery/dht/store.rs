@@ -293,7 +293,7 @@ fn drop_one(list: &mut Vec<ProviderRecord>, own: PeerId, counts: &mut HashMap<Pe
 
 /// What of a provider's addresses is kept: nothing private told from outside.
 pub(super) fn believable(addresses: Vec<Multiaddr>, teller: Option<&Multiaddr>) -> Vec<Multiaddr> {
-    let inside = teller.is_some_and(crate::upkeep::is_private);
+    let inside = teller.is_some_and(crate::upkeep::is_inside);
     let keep = |addr: &Multiaddr| inside || !crate::upkeep::is_private(addr);
     addresses.into_iter().filter(keep).take(MAX_ADDRESSES).collect()
 }
