@@ -51,7 +51,7 @@ fn answer(number: usize, peer: PeerId, port: u16) -> Vec<u8> {
 }
 
 /// Counts who dials, and lets them go.
-fn count_dials(listener: TcpListener, dials: &Arc<AtomicUsize>, over: &Arc<AtomicBool>) {
+fn count_dials(listener: &TcpListener, dials: &Arc<AtomicUsize>, over: &Arc<AtomicBool>) {
     listener.set_nonblocking(true).expect("set");
     while !over.load(Ordering::Relaxed) {
         match listener.accept() {
@@ -93,7 +93,7 @@ fn is_survived(count: usize) {
         move || {
             let listener = TcpListener::bind("10.77.0.2:0").expect("a port");
             let port = listener.local_addr().expect("bound").port();
-            let counting = thread::spawn(move || count_dials(listener, &dials, &over));
+            let counting = thread::spawn(move || count_dials(&listener, &dials, &over));
             let took = flood(count, 833, port);
             (took, counting)
         }

@@ -31,12 +31,12 @@ pub(super) fn build(config: tcp::Config) -> Readdressed<Web> {
 type Web = websocket::Config<Readdressed<tcp::tokio::Transport>>;
 
 /// `/ip4/…/tcp/443/tls/sni/example.org/ws` as `/ip4/…/dns/example.org/tcp/443/tls/ws`; others as they are.
-fn with_name(addr: Multiaddr) -> Multiaddr {
+fn with_name(addr: &Multiaddr) -> Multiaddr {
     let name = addr.iter().find_map(|part| match part {
         Protocol::Sni(name) => Some(name.into_owned()),
         _ => None,
     });
-    let Some(name) = name else { return addr };
+    let Some(name) = name else { return addr.clone() };
     let mut named = Multiaddr::empty();
     for part in addr.iter().filter(|part| !matches!(part, Protocol::Sni(_))) {
         let is_host = matches!(part, Protocol::Ip4(_) | Protocol::Ip6(_));
@@ -49,7 +49,7 @@ fn with_name(addr: Multiaddr) -> Multiaddr {
 }
 
 /// What is left of that for TCP.
-fn without_name(addr: Multiaddr) -> Multiaddr {
+fn without_name(addr: &Multiaddr) -> Multiaddr {
     addr.iter().filter(|part| !matches!(part, Protocol::Dns(_))).collect()
 }
 
@@ -57,7 +57,7 @@ fn without_name(addr: Multiaddr) -> Multiaddr {
 #[derive(Debug)]
 pub(super) struct Readdressed<T> {
     inner: T,
-    form: fn(Multiaddr) -> Multiaddr,
+    form: fn(&Multiaddr) -> Multiaddr,
 }
 
 impl<T: Transport + Unpin> Transport for Readdressed<T> {
@@ -75,7 +75,7 @@ impl<T: Transport + Unpin> Transport for Readdressed<T> {
     }
 
     fn dial(&mut self, addr: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<Self::Error>> {
-        self.inner.dial((self.form)(addr), opts)
+        self.inner.dial((self.form)(&addr), opts)
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn a_name_goes_beside_the_number_and_not_to_tcp() {
         let given = addr("/ip4/192.0.2.1/tcp/443/tls/sni/example.org/ws");
-        assert_eq!(with_name(given), addr("/ip4/192.0.2.1/dns/example.org/tcp/443/tls/ws"));
-        assert_eq!(without_name(addr("/ip4/192.0.2.1/dns/example.org/tcp/443")), addr("/ip4/192.0.2.1/tcp/443"));
+        assert_eq!(with_name(&given), addr("/ip4/192.0.2.1/dns/example.org/tcp/443/tls/ws"));
+        assert_eq!(without_name(&addr("/ip4/192.0.2.1/dns/example.org/tcp/443")), addr("/ip4/192.0.2.1/tcp/443"));
         for plain in ["/ip6/::1/tcp/80/ws", "/ip4/192.0.2.1/tcp/9999", "/ip4/192.0.2.1/udp/9999/quic-v1"] {
-            assert_eq!(with_name(addr(plain)), addr(plain));
+            assert_eq!(with_name(&addr(plain)), addr(plain));
         }
     }
 
