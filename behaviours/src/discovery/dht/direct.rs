@@ -12,7 +12,7 @@ use p2pnode_wire::protocol;
 
 /// The largest answer that is read, as in libp2p-kad.
 const MAX: usize = 16 * 1024;
-/// Providers of one answer: libp2p-kad tells as many as the replication factor.
+/// Peers of each kind in one answer: libp2p-kad tells of twenty.
 const MAX_PROVIDERS: usize = 20;
 /// Addresses of one provider.
 const MAX_ADDRESSES: usize = 8;
@@ -20,12 +20,15 @@ const MAX_ADDRESSES: usize = 8;
 const GET_VALUE: u64 = 1;
 const ADD_PROVIDER: u64 = 2;
 const GET_PROVIDERS: u64 = 3;
+const FIND_NODE: u64 = 4;
 /// That a peer is connected, as an announcement says of its sender.
 const CONNECTED: u64 = 1;
 
 /// What is wanted of a peer.
 #[derive(Debug, Clone)]
 pub enum Ask {
+    /// Who is near to that peer.
+    Closest(PeerId),
     /// Who provides that key.
     Providers(RecordKey),
     /// What lies under it.
@@ -37,6 +40,7 @@ pub enum Ask {
 /// What a peer answers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Told {
+    pub closer: Vec<(PeerId, Vec<Multiaddr>)>,
     pub providers: Vec<(PeerId, Vec<Multiaddr>)>,
     pub value: Option<Vec<u8>>,
 }
@@ -74,13 +78,14 @@ fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
 impl Ask {
     fn encode(&self) -> Vec<u8> {
         let (kind, key) = match self {
-            Self::Providers(key) => (GET_PROVIDERS, key),
-            Self::Value(key) => (GET_VALUE, key),
-            Self::Announce(key, ..) => (ADD_PROVIDER, key),
+            Self::Closest(peer) => (FIND_NODE, peer.to_bytes()),
+            Self::Providers(key) => (GET_PROVIDERS, key.to_vec()),
+            Self::Value(key) => (GET_VALUE, key.to_vec()),
+            Self::Announce(key, ..) => (ADD_PROVIDER, key.to_vec()),
         };
         let mut out = Vec::new();
         number(&mut out, 1, kind);
-        bytes(&mut out, 2, key.as_ref());
+        bytes(&mut out, 2, &key);
         if let Self::Announce(_, own, addrs) = self {
             let mut peer = Vec::new();
             bytes(&mut peer, 1, &own.to_bytes());
@@ -143,6 +148,7 @@ impl Told {
         for (field, inner) in fields(message) {
             match field {
                 3 => told.value = fields(inner).find(|(field, _)| *field == 2).map(|(_, value)| value.to_vec()),
+                8 if told.closer.len() < MAX_PROVIDERS => told.closer.extend(peer(inner)),
                 9 if told.providers.len() < MAX_PROVIDERS => told.providers.extend(peer(inner)),
                 _ => {}
             }
@@ -228,6 +234,12 @@ mod tests {
         let said = Ask::Announce(RecordKey::new(&"key"), own, vec![addr.clone()]).encode();
         assert_eq!(Told::decode(&said).providers, [(own, vec![addr])]);
         assert!(Told::decode(&Ask::Providers(RecordKey::new(&"key")).encode()).providers.is_empty());
+        let mut closer = Vec::new();
+        bytes(&mut closer, 1, &own.to_bytes());
+        let mut message = Vec::new();
+        bytes(&mut message, 8, &closer);
+        assert_eq!(Told::decode(&message), Told { closer: vec![(own, Vec::new())], ..Told::default() });
+        assert_eq!(Ask::Closest(own).encode()[..4], [8, 4, 18, 38], "FIND_NODE of an id of 38 bytes");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod settings;
 mod spread;
 mod store;
 mod table;
+mod walk;
 
 pub(super) use behaviour::Behaviour;
 pub use inspect::{DhtStats, TablePeer};

@@ -136,8 +136,6 @@ pub(super) enum Query {
     /// The same for a shard.
     Look(Box<Look>),
     Refresh(Lookup),
-    /// Of a part of a region.
-    Scan(u64),
 }
 
 impl Query {
@@ -145,7 +143,7 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) | Self::Scan(_) => None,
+            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) => None,
         }
     }
 }

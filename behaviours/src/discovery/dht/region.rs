@@ -49,18 +49,39 @@ pub(super) fn is_crowded(distances: impl Iterator<Item = KBucketDistance>, size:
     size > 0.0 && near.into_iter().any(|(at, distance)| share(*distance) * size * ALARM < (at + 1) as f64)
 }
 
-/// Ids around which to look, one in each part of the region around `key`.
-pub(super) fn targets(key: &RecordKey, size: f64) -> Vec<PeerId> {
-    let key = KBucketKey::new(key.clone());
-    // Bits that all of the region have in common with the key.
-    let common = (size / REGION).max(1.0).log2() as u8;
-    let parts = (0..PARTS).map(|part| common.saturating_add(part));
-    let target = |bits: u8| {
-        let place = u32::from(u8::MAX - bits);
-        let is_there = |id: &PeerId| key.distance(&KBucketKey::from(*id)).ilog2() == Some(place);
-        std::iter::repeat_with(PeerId::random).take(DRAWS).find(is_there)
-    };
-    parts.filter_map(target).collect()
+/// What surrounds a key at the distance at which nodes would be without a crowd.
+#[derive(Debug)]
+pub(super) struct Region {
+    key: KBucketKey<RecordKey>,
+    /// Bits that all of it have in common with the key.
+    common: u8,
+}
+
+impl Region {
+    pub(super) fn new(key: &RecordKey, size: f64) -> Self {
+        Self { key: KBucketKey::new(key.clone()), common: (size / REGION).max(1.0).log2() as u8 }
+    }
+
+    /// Ids around which to look, one in each part of it.
+    pub(super) fn targets(&self) -> Vec<PeerId> {
+        let parts = (0..PARTS).map(|part| self.common.saturating_add(part));
+        let target = |bits: u8| {
+            let place = u32::from(u8::MAX - bits);
+            let is_there = |id: &PeerId| self.place(id) == Some(place);
+            std::iter::repeat_with(PeerId::random).take(DRAWS).find(is_there)
+        };
+        parts.filter_map(target).collect()
+    }
+
+    /// Whether a peer is nearer to the key than all of its parts: there is the crowd.
+    pub(super) fn is_inside(&self, peer: &PeerId) -> bool {
+        let inner = u32::from(u8::MAX - self.common.saturating_add(PARTS - 1));
+        self.place(peer).is_none_or(|place| place < inner)
+    }
+
+    fn place(&self, peer: &PeerId) -> Option<u32> {
+        self.key.distance(&KBucketKey::from(*peer)).ilog2()
+    }
 }
 
 #[cfg(test)]
@@ -108,8 +129,13 @@ mod tests {
         let key = RecordKey::new(&"key");
         let place = KBucketKey::new(key.clone());
         let far = |id: &PeerId| place.distance(&KBucketKey::from(*id)).ilog2();
-        let found: Vec<Option<u32>> = targets(&key, 1_024.0).iter().map(far).collect();
+        let region = Region::new(&key, 1_024.0);
+        let found: Vec<Option<u32>> = region.targets().iter().map(far).collect();
         assert_eq!(found, [Some(248), Some(247), Some(246)]);
-        assert_eq!(targets(&key, 0.0).len(), 3, "a network of unknown size is one region");
+        assert!(region.targets().iter().all(|id| !region.is_inside(id)));
+        let inside = |id: &PeerId| far(id).is_some_and(|place| place < 246);
+        let ids = peers(4_000);
+        assert!(ids.iter().all(|id| region.is_inside(id) == inside(id)) && ids.iter().any(|id| region.is_inside(id)));
+        assert_eq!(Region::new(&key, 0.0).targets().len(), 3, "a network of unknown size is one region");
     }
 }

@@ -145,9 +145,6 @@ impl Behaviour {
     }
 
     fn found_peers(&mut self, id: QueryId, peers: Vec<kad::PeerInfo>) {
-        if let Some(Query::Scan(number)) = self.queries.get(&id) {
-            return self.scanned(*number, peers);
-        }
         let Some(Query::Peer { token, peer }) = self.queries.get(&id) else { return };
         let (token, wanted) = (*token, *peer);
         if let Some(found) = peers.into_iter().find(|found| found.peer_id == wanted) {
@@ -178,7 +175,6 @@ impl Behaviour {
         let (purpose, reached) = match query {
             Query::Crowded { key, crowd } => return self.counted(key, crowd.is_complete()),
             Query::Look(look) => return self.looked_at(&look),
-            Query::Scan(number) => return self.looked_through(number),
             Query::Refresh(lookup) => {
                 if lookup == Lookup::Own {
                     self.refresh.looked(Instant::now());

@@ -10,8 +10,10 @@ use libp2p_request_response::{self as request_response, Message, OutboundRequest
 use super::{
     behaviour::Behaviour,
     direct::{Ask, Told},
-    query::{Best, Output, Own, Query, QueryToken, Stats},
-    region, store,
+    query::{Best, Output, Own, QueryToken, Stats},
+    region::{self, Region},
+    store,
+    walk::Walk,
 };
 
 /// Regions looked through at once; beyond that a lookup ends as it would without.
@@ -37,12 +39,21 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 struct Scan {
     key: RecordKey,
+    region: Region,
     purpose: Purpose,
-    /// Lookups under way.
-    looking: usize,
-    /// Questions under way.
+    /// Lookups in its parts; none where one is over.
+    walks: Vec<Option<Walk>>,
+    /// Questions for the record under way.
     asking: usize,
     peers: HashSet<PeerId>,
+}
+
+/// What a peer was asked for.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// The way, by that lookup.
+    Way(usize),
+    Record,
 }
 
 /// All of them.
@@ -50,7 +61,7 @@ struct Scan {
 pub(super) struct Scans {
     begun: u64,
     running: HashMap<u64, Scan>,
-    asked: HashMap<OutboundRequestId, u64>,
+    asked: HashMap<OutboundRequestId, (u64, Asked)>,
 }
 
 impl Behaviour {
@@ -79,27 +90,50 @@ impl Behaviour {
         if !self.is_surrounded(key, size, region::CROWD) {
             return Some(purpose);
         }
-        let targets = region::targets(key, size);
+        let region = Region::new(key, size);
+        let start = self.start(&region);
+        let walks: Vec<_> = region.targets().into_iter().map(|target| Some(Walk::new(target, start.clone()))).collect();
         tracing::debug!(?purpose, size, "somebody surrounds a key: its region is looked through");
         self.scans.begun += 1;
         let number = self.scans.begun;
-        let scan = Scan { key: key.clone(), purpose, looking: targets.len(), asking: 0, peers: HashSet::new() };
+        let ways = walks.len();
+        let scan = Scan { key: key.clone(), region, purpose, walks, asking: 0, peers: HashSet::new() };
         self.scans.running.insert(number, scan);
-        for target in targets {
-            let id = self.net.kad.get_n_closest_peers(target, self.replication);
-            self.queries.insert(id, Query::Scan(number));
-        }
+        (0..ways).for_each(|way| self.go_on(number, way));
         self.end_scan(number);
         None
     }
 
+    /// All of the table who do not crowd, with their addresses.
+    fn start(&mut self, region: &Region) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let there = self.routing_table().into_iter().filter(|there| !region.is_inside(&there.peer));
+        there.map(|there| (there.peer, there.addresses)).collect()
+    }
+
+    /// Asks for more of the way, or ends there.
+    fn go_on(&mut self, number: u64, way: usize) {
+        let Some(scan) = self.scans.running.get_mut(&number) else { return };
+        let Some(walk) = scan.walks.get_mut(way).and_then(Option::as_mut) else { return };
+        let target = walk.target();
+        while let Some((peer, addrs)) = walk.next() {
+            let id = self.net.direct.send_request_with_addresses(&peer, Ask::Closest(target), addrs);
+            self.scans.asked.insert(id, (number, Asked::Way(way)));
+        }
+        if walk.is_over() {
+            let found = scan.walks.get_mut(way).and_then(Option::take);
+            let found: Vec<_> = found.into_iter().flat_map(Walk::found).collect();
+            self.scanned(number, found);
+        }
+    }
+
     /// A lookup in a part of the region has found these.
-    pub(super) fn scanned(&mut self, number: u64, peers: Vec<kad::PeerInfo>) {
+    fn scanned(&mut self, number: u64, peers: Vec<(PeerId, Vec<Multiaddr>)>) {
         let Some(scan) = self.scans.running.get_mut(&number) else { return };
         let room = MAX_PEERS.saturating_sub(scan.peers.len());
-        let news = peers.into_iter().filter(|peer| peer.peer_id != self.own && !scan.peers.contains(&peer.peer_id));
-        let news: Vec<kad::PeerInfo> = news.take(room).collect();
-        scan.peers.extend(news.iter().map(|peer| peer.peer_id));
+        let mut news = peers;
+        news.retain(|(peer, _)| *peer != self.own && !scan.peers.contains(peer));
+        news.truncate(room);
+        scan.peers.extend(news.iter().map(|(peer, _)| *peer));
         let key = scan.key.clone();
         let ask = match &scan.purpose {
             Purpose::Providers { .. } => Ask::Providers(key),
@@ -110,43 +144,55 @@ impl Behaviour {
                 own.dedup();
                 Ask::Announce(key, self.own, own)
             }
-            Purpose::Put => return self.put_to(&key, &news),
+            Purpose::Put => return self.put_to(&key, news.into_iter().map(|(peer, _)| peer).collect()),
         };
-        for peer in news {
-            let id = self.net.direct.send_request_with_addresses(&peer.peer_id, ask.clone(), peer.addrs);
-            self.scans.asked.insert(id, number);
-            if let Some(scan) = self.scans.running.get_mut(&number) {
-                scan.asking += 1;
-            }
+        scan.asking += news.len();
+        for (peer, addrs) in news {
+            let id = self.net.direct.send_request_with_addresses(&peer, ask.clone(), addrs);
+            self.scans.asked.insert(id, (number, Asked::Record));
         }
     }
 
-    fn put_to(&mut self, key: &RecordKey, peers: &[kad::PeerInfo]) {
+    fn put_to(&mut self, key: &RecordKey, peers: Vec<PeerId>) {
         let Some(raw) = self.values.get(key) else { return };
         let mut record = kad::Record::new(key.clone(), raw.to_vec());
         record.publisher = Some(self.own);
-        let peers: Vec<PeerId> = peers.iter().map(|peer| peer.peer_id).collect();
         self.net.kad.put_record_to(record, peers.into_iter(), kad::Quorum::One);
-    }
-
-    /// A lookup in a part of the region is over.
-    pub(super) fn looked_through(&mut self, number: u64) {
-        if let Some(scan) = self.scans.running.get_mut(&number) {
-            scan.looking = scan.looking.saturating_sub(1);
-        }
-        self.end_scan(number);
     }
 
     pub(super) fn on_direct(&mut self, event: request_response::Event<Ask, Told>) {
         use request_response::Event;
         let (id, peer, told) = match event {
             Event::Message { peer, message: Message::Response { request_id, response }, .. } => {
-                (request_id, peer, response)
+                (request_id, peer, Some(response))
             }
-            Event::OutboundFailure { request_id, peer, .. } => (request_id, peer, Told::default()),
+            Event::OutboundFailure { request_id, peer, .. } => (request_id, peer, None),
             _ => return,
         };
-        let Some(number) = self.scans.asked.remove(&id) else { return };
+        match self.scans.asked.remove(&id) {
+            Some((number, Asked::Way(way))) => {
+                self.told_the_way(number, way, peer, told);
+                self.go_on(number, way);
+                self.end_scan(number);
+            }
+            Some((number, Asked::Record)) => self.told_the_record(number, peer, told.unwrap_or_default()),
+            None => {}
+        }
+    }
+
+    fn told_the_way(&mut self, number: u64, way: usize, peer: PeerId, told: Option<Told>) {
+        let Some(Scan { walks, region, .. }) = self.scans.running.get_mut(&number) else { return };
+        let Some(walk) = walks.get_mut(way).and_then(Option::as_mut) else { return };
+        match told {
+            Some(told) => {
+                let own = self.own;
+                walk.told(&peer, told.closer.into_iter().filter(|(peer, _)| *peer != own && !region.is_inside(peer)));
+            }
+            None => walk.failed(&peer),
+        }
+    }
+
+    fn told_the_record(&mut self, number: u64, peer: PeerId, told: Told) {
         let Some(scan) = self.scans.running.get_mut(&number) else { return };
         scan.asking = scan.asking.saturating_sub(1);
         match &mut scan.purpose {
@@ -172,7 +218,7 @@ impl Behaviour {
 
     /// Ends it if nothing is under way.
     fn end_scan(&mut self, number: u64) {
-        let is_over = |scan: &Scan| scan.looking == 0 && scan.asking == 0;
+        let is_over = |scan: &Scan| scan.asking == 0 && scan.walks.iter().all(Option::is_none);
         let found = |scan: &Scan| matches!(&scan.purpose, Purpose::Value { best, .. } if best.is_sure());
         if !self.scans.running.get(&number).is_some_and(|scan| is_over(scan) || found(scan)) {
             return;
