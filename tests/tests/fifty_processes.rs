@@ -64,12 +64,13 @@ fn start(home: &Home, number: usize) -> Background {
 }
 
 /// From the start of the process until it has called another that it found by itself.
-fn joins(home: &Home, number: usize, other: &str) -> (Background, Duration) {
+fn joins(home: &Home, number: usize, other: &Background) -> (Background, Duration) {
     let began = Instant::now();
     let node = start(home, number);
-    let body = format!(r#"{{"target": "{other}", "endpoint": "echo", "args": ["hello"]}}"#);
+    let body = format!(r#"{{"target": "{}", "endpoint": "echo", "args": ["hello"]}}"#, other.name);
     let called = until(PATIENCE, || (node.control.post("/v1/call", &body).json()["ok"] == true).then_some(()));
-    assert!(called.is_some(), "{} never reached {other}: {:?}", node.name, node.control.post("/v1/call", &body));
+    let told = || (node.control.post("/v1/call", &body).body, node.status(), other.status(), cpu(other.pid));
+    assert!(called.is_some(), "{} never reached {}: {:#?}", node.name, other.name, told());
     (node, began.elapsed())
 }
 
@@ -108,8 +109,8 @@ fn fifty_processes_cost_little_and_a_newcomer_is_of_use_at_once() {
         } else {
             gone.control.post("/v1/shutdown", "");
         }
-        let other = nodes[number * 13 % nodes.len()].name.clone();
-        let (node, took) = joins(&home, number, &other);
+        let other = &nodes[number * 13 % nodes.len()];
+        let (node, took) = joins(&home, number, other);
         times.push(took.as_secs_f64());
         cpus.push(cpu(node.pid));
         nodes.push(node);
