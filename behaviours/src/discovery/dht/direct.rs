@@ -239,7 +239,7 @@ mod tests {
         let mut message = Vec::new();
         bytes(&mut message, 8, &closer);
         assert_eq!(Told::decode(&message), Told { closer: vec![(own, Vec::new())], ..Told::default() });
-        assert_eq!(Ask::Closest(own).encode()[..4], [8, 4, 18, 38], "FIND_NODE of an id of 38 bytes");
+        assert_eq!(Ask::Closest(own).encode()[..4], [8, 4, 18, 34], "FIND_NODE of an id of 34 bytes");
     }
 
     #[test]
