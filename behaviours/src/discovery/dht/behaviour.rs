@@ -244,6 +244,9 @@ impl Behaviour {
     }
 
     pub(crate) fn finish(&mut self, token: QueryToken) {
+        if self.finish_scan(token) {
+            return;
+        }
         let id = self.queries.iter().find(|(_, query)| query.token() == Some(token)).map(|(id, _)| *id);
         if let Some(mut query) = id.and_then(|id| self.net.kad.query_mut(&id)) {
             query.finish();

@@ -341,7 +341,7 @@ fn ids_around_a_key_do_not_fill_a_bucket() {
 /// Whoever lies around a key keeps nothing that is announced under it; others of the region do, and are asked.
 #[tokio::test]
 async fn a_surrounded_key_is_announced_in_its_region_and_found_there() {
-    const KEY: &str = "/p2pnode/cap/work/0";
+    const KEY: &str = "/p2pnode/cap/review/0";
     let mut swarms = network(40).await;
     let known: Vec<_> = swarms.iter().map(|swarm| (*swarm.local_peer_id(), testing::memory(swarm))).collect();
     for swarm in &mut swarms {
@@ -384,4 +384,13 @@ async fn a_surrounded_key_is_announced_in_its_region_and_found_there() {
         _ => None,
     });
     assert_eq!((asked.await, found), (Some(257), vec![announcer]));
+    // Who wants no more hears the end at once.
+    let token = QueryToken(100);
+    let purpose =
+        super::super::scan::Purpose::Providers { token, seen: HashSet::new(), told: 0, stats: Stats::default() };
+    let node = swarms[7].behaviour_mut();
+    assert!(node.scan(&key, purpose).is_none());
+    node.finish(token);
+    let ended = |event: &Output| matches!(event, Output::Finished { token: of, reached: 0, .. } if *of == token);
+    assert!(node.events.iter().any(ended) && !node.finish_scan(token));
 }

@@ -1,6 +1,6 @@
 //! Questions of Kademlia to peers of our choice, where libp2p-kad (0.49) chooses them itself (libp2p Kademlia specification).
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p_core::Multiaddr;
@@ -10,6 +10,8 @@ use libp2p_request_response::{self as request_response, ProtocolSupport};
 use libp2p_swarm::StreamProtocol;
 use p2pnode_wire::protocol;
 
+/// An answer that takes longer is not waited for: three round trips over the slowest links, and a lost packet.
+const TIMEOUT: Duration = Duration::from_secs(4);
 /// The largest answer that is read, as in libp2p-kad.
 const MAX: usize = 16 * 1024;
 /// Peers of each kind in one answer: libp2p-kad tells of twenty.
@@ -50,7 +52,7 @@ pub(super) type Direct = request_response::Behaviour<Codec>;
 
 pub(super) fn behaviour() -> Direct {
     let protocols = [(StreamProtocol::new(protocol::KAD), ProtocolSupport::Outbound)];
-    Direct::new(protocols, request_response::Config::default())
+    Direct::new(protocols, request_response::Config::default().with_request_timeout(TIMEOUT))
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

@@ -1,6 +1,9 @@
 //! Looking through the region of a key that is surrounded: for its records, or for those who should hold ours.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
@@ -18,6 +21,8 @@ use super::{
 
 /// Regions looked through at once; beyond that a lookup ends as it would without.
 const MAX_SCANS: usize = 16;
+/// The way is asked for so long, as a lookup of libp2p-kad is; peers that never answer must not keep a place for minutes.
+const WAY: Duration = Duration::from_secs(10);
 /// Peers of a region that are asked, or told: as many as the lookups in its parts find.
 const MAX_PEERS: usize = 24;
 /// Providers told. Those of the lookup before do not count: whoever surrounds the key may have made all of them up.
@@ -43,6 +48,8 @@ struct Scan {
     purpose: Purpose,
     /// Lookups in its parts; none where one is over.
     walks: Vec<Option<Walk>>,
+    /// Then nobody more is asked for the way: who has been found is asked for the record.
+    until: Instant,
     /// Questions for the record under way.
     asking: usize,
     peers: HashSet<PeerId>,
@@ -97,7 +104,15 @@ impl Behaviour {
         self.scans.begun += 1;
         let number = self.scans.begun;
         let ways = walks.len();
-        let scan = Scan { key: key.clone(), region, purpose, walks, asking: 0, peers: HashSet::new() };
+        let scan = Scan {
+            key: key.clone(),
+            region,
+            purpose,
+            walks,
+            until: Instant::now() + WAY,
+            asking: 0,
+            peers: HashSet::new(),
+        };
         self.scans.running.insert(number, scan);
         (0..ways).for_each(|way| self.go_on(number, way));
         self.end_scan(number);
@@ -115,6 +130,9 @@ impl Behaviour {
         let Some(scan) = self.scans.running.get_mut(&number) else { return };
         let Some(walk) = scan.walks.get_mut(way).and_then(Option::as_mut) else { return };
         let target = walk.target();
+        if Instant::now() >= scan.until {
+            walk.stop();
+        }
         while let Some((peer, addrs)) = walk.next() {
             let id = self.net.direct.send_request_with_addresses(&peer, Ask::Closest(target), addrs);
             self.scans.asked.insert(id, (number, Asked::Way(way)));
@@ -214,6 +232,21 @@ impl Behaviour {
             Purpose::Announce | Purpose::Put => {}
         }
         self.end_scan(number);
+    }
+
+    /// What was looked for is wanted no more, or there is enough of it. False if no region is looked through for it.
+    pub(super) fn finish_scan(&mut self, token: QueryToken) -> bool {
+        let of = |purpose: &Purpose| match purpose {
+            Purpose::Providers { token, .. } | Purpose::Value { token, .. } => Some(*token),
+            Purpose::Announce | Purpose::Put => None,
+        };
+        let found = self.scans.running.iter_mut().find(|(_, scan)| of(&scan.purpose) == Some(token));
+        let Some((number, scan)) = found else { return false };
+        scan.asking = 0;
+        scan.walks.clear();
+        let number = *number;
+        self.end_scan(number);
+        true
     }
 
     /// Ends it if nothing is under way.

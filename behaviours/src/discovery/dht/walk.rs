@@ -105,6 +105,11 @@ impl Walk {
         }
     }
 
+    /// Nobody more is asked.
+    pub(super) fn stop(&mut self) {
+        self.questions = MAX_QUESTIONS;
+    }
+
     /// Nobody is being asked, and nobody is left to be asked.
     pub(super) fn is_over(&self) -> bool {
         let open = |known: &Known| known.state == State::New;
@@ -175,6 +180,19 @@ mod tests {
             walk.told(&peer, bare(&std::iter::repeat_with(PeerId::random).take(20).collect::<Vec<_>>()));
         }
         assert!(walk.is_over() && walk.questions <= MAX_QUESTIONS && walk.known.len() <= MAX_KNOWN);
+    }
+
+    #[test]
+    fn a_walk_that_is_stopped_ends_with_what_it_has() {
+        let peers: Vec<PeerId> = std::iter::repeat_with(PeerId::random).take(6).collect();
+        let mut walk = Walk::new(PeerId::random(), bare(&peers));
+        let asked: Vec<PeerId> = std::iter::from_fn(|| walk.next()).map(|(peer, _)| peer).collect();
+        walk.told(&asked[0], []);
+        walk.stop();
+        assert!(walk.next().is_none() && !walk.is_over(), "two are still being asked");
+        asked[1..].iter().for_each(|peer| walk.failed(peer));
+        assert!(walk.is_over());
+        assert_eq!(walk.found().map(|(peer, _)| peer).collect::<Vec<_>>(), asked[..1]);
     }
 
     #[test]
