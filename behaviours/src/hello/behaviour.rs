@@ -137,11 +137,10 @@ impl Behaviour {
             }
             Inner::OutboundFailure { peer, error, request_id, .. } => {
                 self.nonces.remove(&request_id);
-                if !matches!(error, OutboundFailure::UnsupportedProtocols)
-                    && self.inner.is_connected(&peer)
-                    && self.state.may_retry(&peer)
-                {
-                    // Of two connections that both ends dialled at once, the one that carried our hello was closed.
+                let unsupported = matches!(error, OutboundFailure::UnsupportedProtocols);
+                if self.inner.is_connected(&peer) && self.state.may_retry(&peer, unsupported) {
+                    // Of two connections that both ends dialled at once, the one that carried our hello was closed. That is told as a
+                    // refusal if the protocol was not agreed on yet.
                     return self.greet(peer);
                 }
                 self.events.push_back(Event::Silent { peer, reason: error.to_string() });

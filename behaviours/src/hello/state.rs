@@ -28,6 +28,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Hellos repeated on a peer that is still connected.
 const RETRIES: u32 = 3;
 
+/// The same on one that has refused it: most that do speak another protocol only.
+const REFUSED: u32 = 1;
+
 /// A member of one of our swarms, as its own signature tells it.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -169,10 +172,10 @@ impl State {
     }
 
     /// A hello came to nothing: whether to try once more.
-    pub(super) fn may_retry(&mut self, peer: &PeerId) -> bool {
+    pub(super) fn may_retry(&mut self, peer: &PeerId, refused: bool) -> bool {
         let Some(contact) = self.contacts.get_mut(peer) else { return false };
         contact.failures = contact.failures.saturating_add(1);
-        contact.failures <= RETRIES
+        contact.failures <= if refused { REFUSED } else { RETRIES }
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {

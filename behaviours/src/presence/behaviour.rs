@@ -23,12 +23,21 @@ use super::{
 };
 use crate::peer::{key_of, peer_of};
 
+struct Connection {
+    id: ConnectionId,
+    /// No substream of ours could be had on it. That is so of a peer that does not speak this protocol, but of a connection that is
+    /// about to break, too: the end of a substream that is being negotiated is told as a refusal.
+    deaf: bool,
+    /// Something was sent by it.
+    used: bool,
+}
+
 /// Tells neighbours who is there, and hears it from them.
 pub struct Behaviour {
     state: State,
     watch: Watch,
     /// Of all peers that have connections: at most what the limits of the Swarm let in.
-    connections: BTreeMap<PeerKey, Vec<ConnectionId>>,
+    connections: BTreeMap<PeerKey, Vec<Connection>>,
     /// Commands and closings that the Swarm has not taken yet: a few for each connection.
     commands: VecDeque<ToSwarm<Event, Command>>,
     timer: Option<(Instant, Delay)>,
@@ -71,9 +80,10 @@ impl Behaviour {
     /// A connected peer has proven that it is in these swarms. Who has not is neither heard nor told.
     pub fn member(&mut self, peer: &PeerId, swarms: &[SwarmId]) {
         let Some(key) = key_of(peer) else { return };
-        let Some(connections) = self.connections.get(&key).cloned() else { return };
+        let Some(connections) = self.connections.get(&key) else { return };
+        let ids: Vec<ConnectionId> = connections.iter().map(|connection| connection.id).collect();
         self.state.neighbour_up(key, swarms, Instant::now());
-        connections.into_iter().for_each(|connection| self.watch(*peer, connection));
+        ids.into_iter().for_each(|connection| self.watch(*peer, connection));
         self.touched = true;
     }
 
@@ -99,25 +109,47 @@ impl Behaviour {
         self.commands.push_back(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::One(connection), event });
     }
 
-    fn opened(&mut self, peer: PeerId, connection: ConnectionId) {
+    fn opened(&mut self, peer: PeerId, id: ConnectionId) {
         let Some(key) = key_of(&peer) else { return };
-        self.connections.entry(key).or_default().push(connection);
+        self.connections.entry(key).or_default().push(Connection { id, deaf: false, used: false });
+        self.hears(&key);
         if self.state.is_neighbour(&key) {
-            self.watch(peer, connection);
+            self.watch(peer, id);
         }
     }
 
     fn closed(&mut self, peer: &PeerId, connection: ConnectionId) {
         let Some(key) = key_of(peer) else { return };
         let Some(connections) = self.connections.get_mut(&key) else { return };
-        connections.retain(|known| *known != connection);
-        // What was on its way there may be lost, which the next comparison finds.
-        self.state.sent(&key);
+        let used = connections.extract_if(.., |known| known.id == connection).any(|known| known.used && !known.deaf);
         if connections.is_empty() {
             self.connections.remove(&key);
             self.state.neighbour_down(&key, Instant::now());
+        } else {
+            if used {
+                self.state.lost(&key);
+            }
+            self.hears(&key);
         }
         self.touched = true;
+    }
+
+    /// A substream was refused, or its connection is breaking.
+    fn refused(&mut self, key: PeerKey, connection: ConnectionId) {
+        let connections = self.connections.get_mut(&key);
+        let refusing = connections.and_then(|those| those.iter_mut().find(|known| known.id == connection));
+        // Each connection once, or two nodes could send in vain for ever.
+        if let Some(refusing) = refusing.filter(|known| !known.deaf) {
+            refusing.deaf = true;
+            self.state.lost(&key);
+        }
+        self.hears(&key);
+    }
+
+    /// Whether the peer can be told anything.
+    fn hears(&mut self, key: &PeerKey) {
+        let hears = self.connections.get(key).is_some_and(|those| those.iter().any(|connection| !connection.deaf));
+        self.state.hears(key, hears);
     }
 
     fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
@@ -125,7 +157,8 @@ impl Behaviour {
         let (now, mut rng) = (Instant::now(), rand::rng());
         match report {
             Report::Frame(frame) => self.state.receive(key, frame, now, &mut rng),
-            Report::Malformed | Report::Failed { unsupported: true } => self.state.silence(&key),
+            Report::Malformed => self.state.silence(&key),
+            Report::Failed { unsupported: true } => self.refused(key, connection),
             Report::Sent | Report::Failed { unsupported: false } => self.state.sent(&key),
             Report::Silent => {
                 tracing::debug!(%peer, "does not answer");
@@ -144,9 +177,12 @@ impl Behaviour {
         let (now, mut rng) = (Instant::now(), rand::rng());
         self.state.tick(now, &mut rng);
         for key in self.state.ready(now) {
-            let connection = self.connections.get(&key).and_then(|connections| connections.last().copied());
-            let (Some(connection), Some(peer)) = (connection, peer_of(&key)) else { continue };
+            let connections = self.connections.get_mut(&key);
+            let newest = connections.and_then(|those| those.iter_mut().rfind(|connection| !connection.deaf));
+            let (Some(newest), Some(peer)) = (newest, peer_of(&key)) else { continue };
             if let Some(frame) = self.state.frame_for(&key, now, &mut rng) {
+                newest.used = true;
+                let connection = newest.id;
                 self.notify(peer, connection, Command::Send(frame.encode().into()));
             }
         }

@@ -76,3 +76,41 @@ async fn its_substreams_keep_no_connection() {
     let idle = testing::until(&mut swarms, LIMIT, |swarms, _| (!swarms[0].is_connected(&second)).then_some(()));
     idle.await.expect("closed for want of use");
 }
+
+/// Frames for the Swarm to pass on, by connection.
+fn sent(behaviour: &mut Behaviour) -> Vec<ConnectionId> {
+    behaviour.turn();
+    let commands = std::mem::take(&mut behaviour.commands);
+    let by = |command| match command {
+        ToSwarm::NotifyHandler { handler: NotifyHandler::One(by), event: Command::Send(_), .. } => Some(by),
+        _ => None,
+    };
+    commands.into_iter().filter_map(by).collect()
+}
+
+/// Two nodes that dial each other at once have two connections for a moment; substreams of the one that is closed end as if the peer
+/// did not speak the protocol.
+#[test]
+fn who_refuses_on_a_breaking_connection_is_told_by_the_other() {
+    let own = libp2p_identity::Keypair::generate_ed25519();
+    let peer = PeerId::from(libp2p_identity::Keypair::generate_ed25519().public());
+    let [first, second, third] = [1, 2, 3].map(ConnectionId::new_unchecked);
+    let mut behaviour = behaviour(&own, Config::default());
+    behaviour.opened(peer, first);
+    behaviour.opened(peer, second);
+    behaviour.member(&peer, &[GARDEN]);
+    assert_eq!(sent(&mut behaviour), [second], "a newcomer compares");
+    behaviour.reported(peer, second, Report::Failed { unsupported: true });
+    assert_eq!(sent(&mut behaviour), [first], "the comparison was lost");
+    behaviour.closed(&peer, second);
+    assert_eq!(sent(&mut behaviour), [], "nothing was sent by it since");
+    // Nobody else is asked before that one has had time to answer; then the last connection breaks, too.
+    behaviour.reported(peer, first, Report::Failed { unsupported: true });
+    assert_eq!(sent(&mut behaviour), [], "it may not speak the protocol");
+    behaviour.opened(peer, third);
+    assert_eq!(sent(&mut behaviour), [third], "it has dialled again before the old one was closed");
+    behaviour.closed(&peer, first);
+    behaviour.reported(peer, third, Report::Malformed);
+    behaviour.opened(peer, first);
+    assert_eq!(sent(&mut behaviour), [], "who breaks the protocol is not told anything");
+}

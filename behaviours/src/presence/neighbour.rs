@@ -49,8 +49,10 @@ pub(super) struct Neighbour {
     pub(super) since: Instant,
     /// It has sent something, or was sent something.
     pub(super) active: bool,
-    /// It has lied, or does not speak this protocol.
+    /// It has lied: it is neither heard nor told.
     pub(super) mute: bool,
+    /// It cannot be told anything: perhaps it does not speak this protocol.
+    pub(super) deaf: bool,
     /// A frame is on its way.
     pub(super) busy: bool,
     /// When words were sent last.
@@ -81,6 +83,7 @@ impl Neighbour {
             since: now,
             active: false,
             mute: false,
+            deaf: false,
             busy: false,
             told: None,
             urgent: false,
@@ -99,11 +102,16 @@ impl Neighbour {
     /// Whether it is told of what is new in `swarm`.
     pub(super) fn listens(&self, swarm: &SwarmId, now: Instant) -> bool {
         let steady = self.active || now.saturating_duration_since(self.since) >= STEADY;
-        steady && !self.mute && self.swarms.contains(swarm)
+        steady && self.hears() && self.swarms.contains(swarm)
+    }
+
+    /// Whether it is told anything.
+    pub(super) fn hears(&self) -> bool {
+        !self.mute && !self.deaf
     }
 
     pub(super) fn owe(&mut self, swarm: SwarmId, subject: PeerKey, words: Words) {
-        if !self.mute {
+        if self.hears() {
             *self.owed.entry((swarm, subject)).or_default() |= words & !URGENT;
             self.urgent |= words & URGENT != 0;
         }
@@ -121,6 +129,11 @@ impl Neighbour {
 
     pub(super) fn silence(&mut self) {
         self.mute = true;
+        self.clear();
+    }
+
+    /// What it was to be told and asked.
+    pub(super) fn clear(&mut self) {
         self.owed.clear();
         self.compare.clear();
         self.ask.clear();
@@ -130,7 +143,7 @@ impl Neighbour {
 
     /// When there is something to send; none while a frame is on its way.
     pub(super) fn wake_at(&self, config: &Config, now: Instant) -> Option<Instant> {
-        if self.busy || self.mute {
+        if self.busy || !self.hears() {
             return None;
         }
         let control = !(self.compare.is_empty() && self.ask.is_empty() && self.want.is_empty());

@@ -146,7 +146,28 @@ impl State {
         }
     }
 
-    /// It does not speak this protocol, or has broken it.
+    /// What was on its way there may be lost, and is found by comparing.
+    pub(super) fn lost(&mut self, peer: &PeerKey) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer).filter(|neighbour| neighbour.hears()) {
+            neighbour.busy = false;
+            neighbour.asked.clear();
+            neighbour.ask.extend(neighbour.swarms.iter().copied());
+        }
+    }
+
+    /// Whether there is a way to tell it anything.
+    pub(super) fn hears(&mut self, peer: &PeerKey, hears: bool) {
+        let Some(neighbour) = self.neighbours.get_mut(peer) else { return };
+        if !hears {
+            neighbour.clear();
+        } else if neighbour.deaf && !neighbour.mute {
+            neighbour.busy = false;
+            neighbour.ask.extend(neighbour.swarms.iter().copied());
+        }
+        neighbour.deaf = !hears;
+    }
+
+    /// It has broken the protocol.
     pub(super) fn silence(&mut self, peer: &PeerKey) {
         if let Some(neighbour) = self.neighbours.get_mut(peer) {
             neighbour.silence();
@@ -437,7 +458,7 @@ impl State {
 
     /// When a neighbour that has told nothing and was told nothing is compared with: by one of the two.
     fn stays_at(&self, peer: &PeerKey, neighbour: &Neighbour) -> Option<Instant> {
-        let waits = !neighbour.active && !neighbour.mute && self.own < *peer;
+        let waits = !neighbour.active && neighbour.hears() && self.own < *peer;
         waits.then_some(neighbour.since + STEADY)
     }
 
@@ -518,7 +539,7 @@ impl State {
         }
         for swarm in self.swarms.keys().copied().collect::<Vec<_>>() {
             let listening = |n: &Neighbour| n.listens(&swarm, now) || (!self.synced && n.swarms.contains(&swarm));
-            let fit = |(_, n): &(&PeerKey, &mut Neighbour)| listening(n) && !n.mute && n.asked.is_empty();
+            let fit = |(_, n): &(&PeerKey, &mut Neighbour)| listening(n) && n.hears() && n.asked.is_empty();
             let mut fitting: Vec<_> = self.neighbours.iter_mut().filter(fit).collect();
             if !fitting.is_empty() {
                 let chosen = rng.random_range(0..fitting.len());
