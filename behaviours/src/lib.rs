@@ -16,6 +16,7 @@
 //! | [`upkeep`] | identify, ping, limits, address rules, connections held and let go |
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod around;
 mod clock;
 pub mod discovery;

@@ -50,7 +50,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOG: u64 = 10 * 1024 * 1024;
 
 /// How often it is looked how large it is.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_secs(5);
 
 /// How it went, in the child's words to its parent.
 #[derive(Debug, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use std::{
     io::{Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use libp2p::{Multiaddr, PeerId};
@@ -50,6 +50,12 @@ const NEW: &str = "new-";
 
 /// Nobody writes an entry for so long.
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
+
+/// A folder that was changed so shortly before it was read may change again without a newer time: clocks of file systems are coarse.
+const COARSE: Duration = Duration::from_secs(1);
+
+/// A folder that does not change is read again so often: who was killed leaves its entry.
+const READ_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the registry cannot be used.
 pub type RegistryError = ProfileError;
@@ -121,6 +127,14 @@ pub struct LocalRegistry {
     folder: PathBuf,
 }
 
+/// What the folder had when it was read last.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<Entry>,
+    /// When it was read, and when the folder had changed; none if it may change without a trace.
+    read: Option<(Instant, SystemTime)>,
+}
+
 /// A node's own entry, removed on drop.
 #[derive(Debug)]
 #[must_use = "dropping it removes the entry"]
@@ -179,6 +193,23 @@ impl LocalRegistry {
             }
         }
         entries.into_values().collect()
+    }
+}
+
+impl LocalRegistry {
+    /// Reads the entries again if some have come or gone since. Of those that are in the listing a node that was killed is missed for up
+    /// to a minute: [`find`](Self::find) tells.
+    pub(crate) fn refresh(&self, listing: &mut Listing, now: Instant) {
+        let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
+        let fresh = |(read, then): (Instant, SystemTime)| {
+            changed == Some(then) && now.saturating_duration_since(read) < READ_EVERY
+        };
+        if listing.read.is_some_and(fresh) {
+            return;
+        }
+        let certain = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > COARSE);
+        // Dead entries are removed by it, which changes the folder: the next time it is read once more.
+        *listing = Listing { entries: self.list(), read: changed.filter(certain).map(|at| (now, at)) };
     }
 }
 

@@ -34,6 +34,42 @@ fn entries_live_as_long_as_their_node() {
     assert_eq!(registry.list(), vec![newer]);
 }
 
+#[test]
+fn a_folder_that_does_not_change_is_not_read_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let registry = registry(dir.path());
+    let (a, b) = (entry("a"), entry("b"));
+    let first = registry.announce(&a).expect("announced");
+    let set = |age: u64| {
+        let at = SystemTime::now() - Duration::from_secs(age);
+        File::open(&registry.folder).and_then(|folder| folder.set_modified(at)).expect("set");
+    };
+    let (mut listing, now) = (Listing::default(), Instant::now());
+    let names = |listing: &Listing| {
+        let mut names: Vec<String> = listing.entries.iter().map(|entry| entry.name.clone()).collect();
+        names.sort();
+        names
+    };
+    registry.refresh(&mut listing, now);
+    assert_eq!(names(&listing), ["a"]);
+    // In the same moment, as far as the folder's time tells.
+    let second = registry.announce(&b).expect("announced");
+    registry.refresh(&mut listing, now);
+    assert_eq!(names(&listing), ["a", "b"], "what has changed just now may change again");
+    set(5);
+    registry.refresh(&mut listing, now);
+    let before = std::fs::metadata(&registry.folder).and_then(|folder| folder.modified()).expect("a time");
+    drop(second);
+    File::open(&registry.folder).and_then(|folder| folder.set_modified(before)).expect("set");
+    registry.refresh(&mut listing, now);
+    assert_eq!(names(&listing), ["a", "b"], "it was not read");
+    registry.refresh(&mut listing, now + READ_EVERY);
+    assert_eq!(names(&listing), ["a"]);
+    drop(first);
+    registry.refresh(&mut listing, now);
+    assert_eq!(names(&listing), Vec::<String>::new());
+}
+
 fn path_of(registry: &LocalRegistry, entry: &Entry) -> PathBuf {
     registry.folder.join(format!("{}.json", entry.peer))
 }

@@ -7,8 +7,7 @@ use std::{
 
 use asynchronous_codec::{Decoder, Encoder, Framed};
 use bytes::{Bytes, BytesMut};
-use futures::{FutureExt, future::Either};
-use futures_timer::Delay;
+use futures::future::Either;
 use libp2p_gossipsub::{
     self as gossipsub, IdentityTransform, MaxCountSubscriptionFilter, MessageAcceptance, MessageAuthenticity,
     MessageId, ValidationMode,
@@ -29,7 +28,7 @@ use super::{
     seen::Seen,
     state::{Accepted, Refused, State, Verdict},
 };
-use crate::{around::handlers_of, upkeep::Quiet};
+use crate::{alarm::Alarm, around::handlers_of, upkeep::Quiet};
 
 type Inner = Quiet<gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<OnlySwarms>>>;
 
@@ -41,7 +40,7 @@ pub struct Behaviour {
     await_verdict: bool,
     heard: u64,
     events: VecDeque<Event>,
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
 }
 
 impl fmt::Debug for Behaviour {
@@ -119,7 +118,7 @@ impl Behaviour {
             await_verdict: config.await_verdict,
             heard: 0,
             events: VecDeque::new(),
-            timer: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -259,18 +258,7 @@ impl Behaviour {
                 self.events.push_back(Event::Unsent { id: waiting.id, swarm: waiting.swarm, error });
             }
         }
-        let Some(at) = self.outbox.wake_at() else {
-            self.timer = None;
-            return;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            let left = at.saturating_duration_since(now).max(Duration::from_millis(1));
-            self.timer = Some((at, Delay::new(left)));
-        }
-        if let Some((_, delay)) = self.timer.as_mut()
-            && delay.poll_unpin(cx).is_ready()
-        {
-            self.timer = None;
+        if self.alarm.is_due(self.outbox.wake_at(), cx) {
             cx.waker().wake_by_ref();
         }
     }

@@ -6,8 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_identity::PeerId;
 use libp2p_request_response::{self as request_response, OutboundFailure, OutboundRequestId};
 use libp2p_swarm::{FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, ToSwarm};
@@ -17,7 +15,7 @@ use p2pnode_wire::{
 };
 
 use super::{Config, Event, protocol::Greeting, state::State};
-use crate::{Clock, around::handlers_of, exchange::Codec};
+use crate::{Clock, alarm::Alarm, around::handlers_of, exchange::Codec};
 
 type Inner = request_response::Behaviour<Codec<Greeting>>;
 
@@ -30,7 +28,11 @@ pub struct Behaviour {
     nonces: HashMap<OutboundRequestId, [u8; 16]>,
     events: VecDeque<Event>,
     /// For those who are greeted back later.
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
+    /// When, as of the last look.
+    next: Option<Instant>,
+    /// Greetings have come or connections changed since then.
+    touched: bool,
 }
 
 impl fmt::Debug for Behaviour {
@@ -49,7 +51,9 @@ impl Behaviour {
             clock: Clock::default(),
             nonces: HashMap::new(),
             events: VecDeque::new(),
-            timer: None,
+            alarm: Alarm::default(),
+            next: None,
+            touched: false,
         }
     }
 
@@ -93,21 +97,11 @@ impl Behaviour {
         self.state.forget(peer);
     }
 
-    fn greet_back(&mut self, cx: &mut Context<'_>) {
-        let now = Instant::now();
-        for peer in self.state.due(now) {
+    fn greet_back(&mut self) {
+        for peer in self.state.due(Instant::now()) {
             self.greet(peer);
         }
-        let Some(at) = self.state.wake_at() else { return };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, Delay::new(at.saturating_duration_since(now))));
-        }
-        if let Some((_, delay)) = self.timer.as_mut()
-            && delay.poll_unpin(cx).is_ready()
-        {
-            self.timer = None;
-            cx.waker().wake_by_ref();
-        }
+        self.next = self.state.wake_at();
     }
 
     fn greet_all(&mut self) {
@@ -119,6 +113,7 @@ impl Behaviour {
 
     fn on_inner(&mut self, event: request_response::Event<Hello, HelloReply>) {
         use request_response::{Event as Inner, Message};
+        self.touched = true;
         match event {
             Inner::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 let (reply, event, again) =
@@ -158,6 +153,7 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         self.inner.on_swarm_event(event);
+        self.touched = true;
         match event {
             FromSwarm::ConnectionEstablished(c) if c.other_established == 0 => {
                 self.state.connected(c.peer_id);
@@ -173,7 +169,10 @@ impl NetworkBehaviour for Behaviour {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(ToSwarm::GenerateEvent(event));
             }
-            self.greet_back(cx);
+            if self.alarm.is_due(self.next, cx) || std::mem::take(&mut self.touched) {
+                self.greet_back();
+                continue;
+            }
             match self.inner.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_inner(event),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),

@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_autonat::v2 as autonat;
 use libp2p_core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr::Protocol, transport::PortUse};
 use libp2p_dcutr as dcutr;
@@ -30,6 +28,7 @@ use super::{
     state::{Ports, Seen, State, Step},
 };
 use crate::{
+    alarm::Alarm,
     around::handlers_of,
     upkeep::{describe, ip_of, is_loopback, is_public, is_relayed},
 };
@@ -63,7 +62,9 @@ pub struct Behaviour {
     candidates: HashSet<Multiaddr>,
     events: VecDeque<ToSwarm<Event, THandlerInEvent<Parts>>>,
     told: Report,
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
+    /// Something has happened since the last look.
+    touched: bool,
 }
 
 impl fmt::Debug for Behaviour {
@@ -105,7 +106,8 @@ impl Behaviour {
             closing: VecDeque::new(),
             candidates: HashSet::new(),
             events: VecDeque::new(),
-            timer: None,
+            alarm: Alarm::default(),
+            touched: true,
         };
         (behaviour, transport)
     }
@@ -127,6 +129,7 @@ impl Behaviour {
         observed: &Multiaddr,
     ) {
         let Some(line) = self.lines.get(&connection).filter(|line| !line.relayed) else { return };
+        self.touched = true;
         let (peer, dialled) = (line.peer, line.dialled.clone());
         let offers = protocols.contains(&relay::HOP_PROTOCOL_NAME) && self.members.contains(&peer);
         let there = dialled.as_ref().map(|(addr, _)| addr.clone()).or_else(|| best_of(listen));
@@ -214,6 +217,7 @@ impl Behaviour {
     }
 
     fn on_part(&mut self, part: Part) {
+        self.touched = true;
         match part {
             Part::Circuits(relay::client::Event::ReservationReqAccepted { relay_peer_id, .. }) => {
                 if let Some(id) = self.state.accepted(&relay_peer_id) {
@@ -266,21 +270,6 @@ impl Behaviour {
         if report != self.told {
             self.told = report;
             self.events.push_back(ToSwarm::GenerateEvent(Event::Changed));
-        }
-    }
-
-    fn arm(&mut self, cx: &mut Context<'_>) {
-        let next = self.state.wake_at().into_iter().chain(self.closing.front().map(|(at, ..)| *at)).min();
-        let Some(at) = next else {
-            self.timer = None;
-            return;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, Delay::new(at.saturating_duration_since(Instant::now()))));
-        }
-        if self.timer.as_mut().is_some_and(|(_, delay)| delay.poll_unpin(cx).is_ready()) {
-            self.timer = None;
-            cx.waker().wake_by_ref();
         }
     }
 }
@@ -354,6 +343,7 @@ impl NetworkBehaviour for Behaviour {
             self.dial_failed(event);
         }
         self.parts.on_swarm_event(event);
+        self.touched = true;
         match event {
             FromSwarm::ConnectionEstablished(event) => self.opened(&event),
             FromSwarm::ConnectionClosed(event) => self.closed(&event),
@@ -374,10 +364,11 @@ impl NetworkBehaviour for Behaviour {
             match self.parts.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(part)) => self.on_part(part),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("events are handled above"))),
+                Poll::Pending if std::mem::take(&mut self.touched) => self.act(),
                 Poll::Pending => {
-                    self.act();
-                    if self.events.is_empty() {
-                        self.arm(cx);
+                    let closing = self.closing.front().map(|(at, ..)| *at);
+                    self.touched = self.alarm.is_due(self.state.wake_at().into_iter().chain(closing).min(), cx);
+                    if !self.touched {
                         return Poll::Pending;
                     }
                 }

@@ -6,8 +6,6 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{
@@ -21,7 +19,10 @@ use super::{
     handler::{Command, Handler, Report, Watch},
     state::State,
 };
-use crate::peer::{key_of, peer_of};
+use crate::{
+    alarm::Alarm,
+    peer::{key_of, peer_of},
+};
 
 struct Connection {
     id: ConnectionId,
@@ -40,8 +41,10 @@ pub struct Behaviour {
     connections: BTreeMap<PeerKey, Vec<Connection>>,
     /// Commands and closings that the Swarm has not taken yet: a few for each connection.
     commands: VecDeque<ToSwarm<Event, Command>>,
-    timer: Option<(Instant, Delay)>,
-    /// Something has happened since the last look.
+    alarm: Alarm,
+    /// When there is something to do by itself, as of the last look.
+    next: Option<Instant>,
+    /// Something has happened since then.
     touched: bool,
 }
 
@@ -61,7 +64,8 @@ impl Behaviour {
             watch,
             connections: BTreeMap::new(),
             commands: VecDeque::new(),
-            timer: None,
+            alarm: Alarm::default(),
+            next: None,
             touched: true,
         }
     }
@@ -186,23 +190,8 @@ impl Behaviour {
                 self.notify(peer, connection, Command::Send(frame.encode().into()));
             }
         }
+        self.next = self.state.wake_at(now);
         !self.commands.is_empty()
-    }
-
-    /// Whether the next moment has come.
-    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = Instant::now();
-        let Some(at) = self.state.wake_at(now) else { return false };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            // Not at once again: what cannot be sent now need not be looked at all the time.
-            let left = at.saturating_duration_since(now).max(std::time::Duration::from_millis(1));
-            self.timer = Some((at, Delay::new(left)));
-        }
-        let due = self.timer.as_mut().is_some_and(|(_, delay)| delay.poll_unpin(cx).is_ready());
-        if due {
-            self.timer = None;
-        }
-        due
     }
 }
 
@@ -254,7 +243,7 @@ impl NetworkBehaviour for Behaviour {
             if let Some(event) = self.state.take_changes() {
                 return Poll::Ready(ToSwarm::GenerateEvent(event));
             }
-            if !self.is_due(cx) {
+            if !self.alarm.is_due(self.next, cx) {
                 return Poll::Pending;
             }
             self.touched = true;

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::FileType,
+};
 use tokio::sync::mpsc;
 
 use crate::error::CliError;
@@ -98,6 +101,10 @@ fn write(data: &[u8]) -> Result<(), CliError> {
 }
 
 async fn stdout_gone() {
+    // A file has no reader that could go: a node in the background writes into its log.
+    if rustix::fs::fstat(io::stdout()).is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_file()) {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(READER).await;
         let stdout = io::stdout();

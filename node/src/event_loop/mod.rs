@@ -39,7 +39,7 @@ use crate::{
     mail,
     node::{Shared, WeakNode, lock},
     profile::Profile,
-    registry::{Announcement, LocalRegistry},
+    registry::{Announcement, Listing, LocalRegistry},
     schedules::Timetable,
     swarm::{Behaviour, BehaviourEvent},
     swarms::Swarms,
@@ -49,8 +49,11 @@ pub(crate) use about::About;
 use greetings::Greetings;
 use queries::Queries;
 
-/// How often retries, rechecks and expiries are looked at.
+/// How often retries, rechecks and expiries are looked at, and how soon after something has happened.
 const TICK: Duration = Duration::from_millis(200);
+
+/// The same of a node to which nothing happens, and which waits for nothing: each look wakes a processor.
+const CALM_TICK: Duration = Duration::from_secs(1);
 
 /// For the last messages to leave before the connections are dropped.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -105,10 +108,14 @@ pub(crate) struct EventLoop {
     connecting: Vec<apply::Connecting>,
     /// Bootstrap addresses: what the user wrote for each, and whether it has failed.
     seeds: HashMap<Multiaddr, (String, bool)>,
+    /// Nodes of this host.
+    host: Listing,
     resolved: mpsc::Receiver<(String, Vec<Multiaddr>)>,
     /// Its other end, for seeds that come later.
     resolver: mpsc::Sender<(String, Vec<Multiaddr>)>,
     timer: Interval,
+    /// The next tick is a calm one: so much later.
+    calm: bool,
     next_scan: Instant,
     next_card: Instant,
     next_load: Instant,
@@ -155,9 +162,11 @@ impl EventLoop {
             greetings: Greetings::default(),
             connecting: Vec::new(),
             seeds: HashMap::new(),
+            host: Listing::default(),
             resolved,
             resolver: sender,
             timer,
+            calm: false,
             next_scan: now,
             next_card: now,
             next_load: now + tick::LOAD_EVERY,
@@ -187,10 +196,19 @@ impl EventLoop {
     async fn run(mut self) {
         while !self.is_over() {
             tokio::select! {
-                event = self.setup.swarm.select_next_some() => self.forward(event),
-                command = self.setup.commands.recv() => self.apply(command),
+                event = self.setup.swarm.select_next_some() => {
+                    self.forward(event);
+                    self.stir();
+                }
+                command = self.setup.commands.recv() => {
+                    self.apply(command);
+                    self.stir();
+                }
                 Some((addr, resolved)) = self.resolved.recv() => self.bootstrap(&addr, resolved),
-                _ = self.timer.tick() => self.tick(Instant::now()),
+                _ = self.timer.tick() => {
+                    self.tick(Instant::now());
+                    self.calm_down();
+                }
             }
         }
         drop(self.announcement.take());
@@ -218,6 +236,21 @@ impl EventLoop {
         shared.touch();
         for done in waiting {
             let _ = done.send(());
+        }
+    }
+
+    /// Something has happened: what follows from it may be due soon.
+    fn stir(&mut self) {
+        if std::mem::take(&mut self.calm) {
+            self.timer.reset_after(TICK);
+        }
+    }
+
+    fn calm_down(&mut self) {
+        let waits = self.order.holds() || !self.deferred.is_empty() || self.goodbye.is_some();
+        self.calm = !waits && !self.setup.ephemeral;
+        if self.calm {
+            self.timer.reset_after(CALM_TICK);
         }
     }
 

@@ -107,26 +107,30 @@ impl EventLoop {
     /// Dials nodes of this host that are in one of our swarms, and notes the other swarms.
     fn scan(&mut self) {
         let Some(registry) = &self.setup.registry else { return };
+        let registry = registry.clone();
         let now = Instant::now();
         // Who lives for one command has no second look.
         let most = if self.setup.ephemeral { COMMAND_DIALS } else { SCAN_DIALS };
         let mut dials = 0;
-        let mut entries: Vec<Entry> =
-            registry.list().into_iter().filter(|entry| entry.peer != self.setup.identity.peer_id()).collect();
+        let mut listing = std::mem::take(&mut self.host);
+        registry.refresh(&mut listing, now);
         // Not all the same ones first.
-        entries.shuffle(&mut rand::rng());
-        let ours: Vec<bool> = entries.iter().map(|entry| self.note_local(entry, now)).collect();
-        let mates = || entries.iter().zip(&ours).filter(|(_, ours)| **ours).map(|(entry, _)| entry);
-        mates().for_each(|entry| self.named(entry.peer));
-        for entry in mates() {
+        listing.entries.shuffle(&mut rand::rng());
+        let entries = listing.entries.iter().filter(|entry| entry.peer != self.setup.identity.peer_id());
+        let mates: Vec<&Entry> = entries.filter(|entry| self.note_local(entry, now)).collect();
+        mates.iter().for_each(|entry| self.named(entry.peer));
+        for entry in mates {
             if dials >= most || self.has_enough() {
                 break;
             }
-            if !self.setup.swarm.is_connected(&entry.peer) && !self.is_reachable(&entry.peer) {
+            let needed = !self.setup.swarm.is_connected(&entry.peer) && !self.is_reachable(&entry.peer);
+            // As it is now: it may be gone, or listen elsewhere.
+            if needed && let Some(entry) = registry.find(&entry.peer) {
                 dials += 1;
-                self.dial_local(entry);
+                self.dial_local(&entry);
             }
         }
+        self.host = listing;
     }
 
     fn is_reachable(&self, peer: &PeerId) -> bool {

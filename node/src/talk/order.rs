@@ -103,6 +103,11 @@ impl<T> Order<T> {
         out
     }
 
+    /// Whether anything is held.
+    pub(crate) fn holds(&self) -> bool {
+        self.feeds.values().any(|feed| feed.give_up.is_some())
+    }
+
     fn make_room(&mut self, newcomer: &Feeder) {
         if self.feeds.len() < MAX_FEEDS || self.feeds.contains_key(newcomer) {
             return;

@@ -2,11 +2,9 @@ use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{
@@ -15,7 +13,7 @@ use libp2p_swarm::{
 };
 
 use super::state::State;
-use crate::upkeep::PeerClosed;
+use crate::{alarm::Alarm, upkeep::PeerClosed};
 
 /// How a dial of a configured address ended.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub struct Behaviour {
     /// At most one per configured address.
     dials: HashMap<ConnectionId, usize>,
     events: VecDeque<ToSwarm<Outcome, Infallible>>,
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
 }
 
 impl Behaviour {
@@ -138,15 +136,7 @@ impl NetworkBehaviour for Behaviour {
             self.dials.insert(opts.connection_id(), dial.index);
             return Poll::Ready(ToSwarm::Dial { opts });
         }
-        let Some(at) = self.state.wake_at() else { return Poll::Pending };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            let left = at.saturating_duration_since(now).max(Duration::from_millis(10));
-            self.timer = Some((at, Delay::new(left)));
-        }
-        if let Some((_, delay)) = self.timer.as_mut()
-            && delay.poll_unpin(cx).is_ready()
-        {
-            self.timer = None;
+        if self.alarm.is_due(self.state.wake_at(), cx) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use libp2p_swarm::{Swarm, SwarmEvent};
 
 use super::*;

@@ -7,8 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
 use libp2p_kad::{self as kad, QueryId, RecordKey};
@@ -33,7 +31,7 @@ use super::{
     spread::{Look, Spreads},
     store::{self, Store},
 };
-use crate::{around::handlers_of, discovery::Config, upkeep::book};
+use crate::{alarm::Alarm, around::handlers_of, discovery::Config, upkeep::book};
 
 /// Lookups a program may have under way. Each has up to eight requests out and may dial.
 const MAX_QUERIES: usize = 64;
@@ -85,7 +83,7 @@ pub struct Behaviour {
     purged: Instant,
     /// When a peer of a full bucket was last checked.
     pub(super) checked: Option<Instant>,
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
 }
 
 impl fmt::Debug for Behaviour {
@@ -124,7 +122,7 @@ impl Behaviour {
             events: VecDeque::new(),
             purged: now,
             checked: None,
-            timer: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -432,15 +430,7 @@ impl Behaviour {
         let now = Instant::now();
         let announce = self.announce.wake_at(self.table, now).filter(|_| self.may_announce(now));
         let due = [announce, self.refresh.wake_at(now), Some(self.purged + PURGE)];
-        let Some(at) = due.into_iter().flatten().min() else { return };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            let left = at.saturating_duration_since(now).max(Duration::from_millis(10));
-            self.timer = Some((at, Delay::new(left)));
-        }
-        if let Some((_, delay)) = self.timer.as_mut()
-            && delay.poll_unpin(cx).is_ready()
-        {
-            self.timer = None;
+        if self.alarm.is_due(due.into_iter().flatten().min(), cx) {
             cx.waker().wake_by_ref();
         }
     }

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
-use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr, transport::ListenerId, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_mdns as mdns;
@@ -20,7 +18,7 @@ use libp2p_swarm::{
 };
 
 use super::state::State;
-use crate::{discovery::Config, upkeep::AddressRules};
+use crate::{alarm::Alarm, discovery::Config, upkeep::AddressRules};
 
 /// Entries of the inner behaviour, which keeps whatever the network says for as long as it says (up to 136 years) and
 /// searches it linearly: beyond this many it starts anew.
@@ -48,7 +46,7 @@ pub struct Behaviour {
     /// To be told to a new inner behaviour. As many as this node listens on.
     listening: HashMap<Multiaddr, ListenerId>,
     events: VecDeque<ToSwarm<Found, Infallible>>,
-    timer: Option<(Instant, Delay)>,
+    alarm: Alarm,
 }
 
 impl fmt::Debug for Behaviour {
@@ -71,7 +69,7 @@ impl Behaviour {
             state: State::new(now),
             listening: HashMap::new(),
             events: VecDeque::new(),
-            timer: None,
+            alarm: Alarm::default(),
         };
         if config.mdns {
             behaviour.start();
@@ -152,17 +150,7 @@ impl Behaviour {
                 DialOpts::peer_id(peer).addresses(addrs).condition(PeerCondition::DisconnectedAndNotDialing).build();
             self.events.push_back(ToSwarm::Dial { opts });
         }
-        let Some(at) = self.state.wake_at(now) else {
-            self.timer = None;
-            return;
-        };
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != at) {
-            self.timer = Some((at, Delay::new(at.saturating_duration_since(now).max(Duration::from_millis(10)))));
-        }
-        if let Some((_, delay)) = self.timer.as_mut()
-            && delay.poll_unpin(cx).is_ready()
-        {
-            self.timer = None;
+        if self.alarm.is_due(self.state.wake_at(now), cx) {
             cx.waker().wake_by_ref();
         }
     }
