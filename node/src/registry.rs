@@ -198,18 +198,19 @@ impl LocalRegistry {
 
 impl LocalRegistry {
     /// Reads the entries again if some have come or gone since. Of those that are in the listing a node that was killed is missed for up
-    /// to a minute: [`find`](Self::find) tells.
-    pub(crate) fn refresh(&self, listing: &mut Listing, now: Instant) {
+    /// to a minute: [`find`](Self::find) tells. True if they were read.
+    pub(crate) fn refresh(&self, listing: &mut Listing, now: Instant) -> bool {
         let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
         let fresh = |(read, then): (Instant, SystemTime)| {
             changed == Some(then) && now.saturating_duration_since(read) < READ_EVERY
         };
         if listing.read.is_some_and(fresh) {
-            return;
+            return false;
         }
         let certain = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > COARSE);
         // Dead entries are removed by it, which changes the folder: the next time it is read once more.
         *listing = Listing { entries: self.list(), read: changed.filter(certain).map(|at| (now, at)) };
+        true
     }
 }
 

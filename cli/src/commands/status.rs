@@ -170,8 +170,10 @@ impl Screen {
 
 impl Swarm {
     fn count(daemon: &Daemon, name: String) -> Self {
-        let members = daemon.node().members(&name);
-        let count = |state| members.iter().filter(|peer| !peer.ephemeral && peer.state == state).count();
+        // Those it has met, and those of whom others tell.
+        let members = daemon.node().roster();
+        let here = || members.iter().filter(|peer| !peer.ephemeral && peer.swarms.contains(&name));
+        let count = |state| here().filter(|peer| peer.state == state).count();
         Self {
             // This node is one of them, as in the list of members.
             online: count(PeerState::Online) + 1,

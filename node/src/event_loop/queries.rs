@@ -110,7 +110,10 @@ impl EventLoop {
         match event {
             discovery::Event::ProvidersFound { token, providers, .. } => self.providers_found(token, &providers),
             discovery::Event::ValueFound { token, value, from } => self.value_found(token, &value, from),
-            discovery::Event::PeerFound { token, addrs, .. } => {
+            discovery::Event::PeerFound { token, peer, addrs } => {
+                for addr in &addrs {
+                    self.behaviour().upkeep.learn(peer, addr, Source::Kad, None);
+                }
                 if let Some((Waiting::Lookup(found, _), _)) = self.queries.0.get_mut(&token) {
                     found.addresses = Some(addrs);
                 }

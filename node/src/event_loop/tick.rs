@@ -113,12 +113,16 @@ impl EventLoop {
         let most = if self.setup.ephemeral { COMMAND_DIALS } else { SCAN_DIALS };
         let mut dials = 0;
         let mut listing = std::mem::take(&mut self.host);
-        registry.refresh(&mut listing, now);
+        let read = registry.refresh(&mut listing, now);
         // Not all the same ones first.
         listing.entries.shuffle(&mut rand::rng());
         let entries = listing.entries.iter().filter(|entry| entry.peer != self.setup.identity.peer_id());
         let mates: Vec<&Entry> = entries.filter(|entry| self.note_local(entry, now)).collect();
         mates.iter().for_each(|entry| self.named(entry.peer));
+        if read {
+            // Who is not dialled now may be wanted later, by its name.
+            mates.iter().for_each(|entry| self.learn_local(entry));
+        }
         for entry in mates {
             if dials >= most || self.has_enough() {
                 break;
@@ -149,15 +153,19 @@ impl EventLoop {
         names.iter().any(|name| ours.iter().any(|(_, own)| own == name))
     }
 
-    /// By one address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
+    /// One address: of several dialled at once, each would cost both ends a handshake, and those that are dropped
     /// may take the places of the one that is kept.
-    pub(super) fn dial_local(&mut self, entry: &Entry) {
+    fn learn_local(&mut self, entry: &Entry) {
         let is_tcp = |addr: &&Multiaddr| !is_web(addr) && addr.iter().any(|part| matches!(part, Protocol::Tcp(_)));
         if let Some(addr) = entry.addresses.iter().find(is_tcp).or(entry.addresses.first()) {
             let addr = loopback(addr);
             self.setup.rules.trust(&addr);
             self.behaviour().upkeep.learn(entry.peer, &addr, Source::Local, None);
         }
+    }
+
+    pub(super) fn dial_local(&mut self, entry: &Entry) {
+        self.learn_local(entry);
         lock(&self.setup.shared.progress).local(entry.peer);
         self.dial(entry.peer, "on this host");
     }

@@ -144,6 +144,23 @@ pub(crate) async fn by_name(node: &Node, name: &str, swarm: Option<&str>) -> Res
     Ok(())
 }
 
+/// Asks those for their cards of whom members tell that they are there under that name, in that swarm or in all. Where they are is
+/// known here, or the DHT tells.
+pub(crate) async fn by_presence(node: &Node, name: &str, swarm: Option<&str>) {
+    let joined = node.inner().swarms.all();
+    let swarms = joined.iter().filter(|(_, joined)| swarm.is_none_or(|wanted| wanted == joined.as_str()));
+    let mut told: Vec<PeerId> = swarms.flat_map(|(swarm, _)| told(node, swarm, name)).collect();
+    told.truncate(NAMESAKES);
+    let greeted = told.iter().map(|id| async move {
+        // Nobody waits for a dial without an address.
+        if node.greet(*id).await.is_err() && node.dht().lookup(*id).await.is_ok_and(|found| found.addresses.is_some()) {
+            // Who is not there has no card here, which is what is looked at.
+            let _ = node.greet(*id).await;
+        }
+    });
+    future::join_all(greeted).await;
+}
+
 impl Node {
     /// Waits until `peer` has shown its card on a connection that is there now.
     ///
