@@ -194,9 +194,7 @@ impl LocalRegistry {
         }
         entries.into_values().collect()
     }
-}
 
-impl LocalRegistry {
     /// Reads the entries again if some have come or gone since. Of those that are in the listing a node that was killed is missed for up
     /// to a minute: [`find`](Self::find) tells. True if they were read.
     pub(crate) fn refresh(&self, listing: &mut Listing, now: Instant) -> bool {

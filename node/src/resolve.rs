@@ -1,11 +1,7 @@
 //! From what a person writes to a peer: waits while discovery goes on, then says why not.
 
-use std::{
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::future::{self, Either};
 use libp2p::PeerId;
 use p2pnode_wire::ids::SwarmId;
 
@@ -147,21 +143,10 @@ async fn look_far(node: &Node, target: &Target, deadline: Instant) -> Option<Pee
     if let Some(capability) = target.capability() {
         let _ = tokio::time::timeout(left, crate::find::by_capability(node, capability)).await;
     } else if let Some(name) = target.name().filter(|_| !node.peers().is_empty()) {
-        let near = pin!(tokio::time::timeout(left, crate::find::by_presence(node, name, target.swarm())));
-        let far = pin!(tokio::time::timeout(left, crate::find::by_name(node, name, target.swarm())));
-        // Whichever finds it first; a member that has not announced its name yet is known to others.
-        match future::select(near, far).await {
-            Either::Left((_, far)) if looked(node, target).is_none() => drop(far.await),
-            Either::Right((_, near)) if looked(node, target).is_none() => drop(near.await),
-            _ => {}
-        }
+        let _ = tokio::time::timeout(left, crate::find::by_name(node, name, target.swarm())).await;
     } else {
         return None;
     }
-    looked(node, target)
-}
-
-fn looked(node: &Node, target: &Target) -> Option<PeerId> {
     look(node, target, Pick::Rtt).ok().flatten()
 }
 

@@ -1,8 +1,8 @@
 //! Looking beyond those who are known: hints of the DHT, taken for true once the peer has shown its card.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use futures::future;
+use futures::future::{self, Either};
 use libp2p::PeerId;
 use p2pnode_behaviours::discovery::FULL;
 use p2pnode_wire::{ids::SwarmId, key};
@@ -72,18 +72,16 @@ fn gathered(told: Vec<Result<Vec<PeerId>, DhtError>>) -> Result<Vec<PeerId>, Dht
 /// Those who have announced the name, and those of whom members tell that they are there under it.
 async fn named(node: &Node, swarm: &SwarmId, name: &str) -> Result<Vec<PeerId>, DhtError> {
     let told = told(node, swarm, name);
-    let announced = node.dht().providers_of(&key::name(swarm, name), NAMESAKES).await;
-    let mut found = match announced {
-        Ok(found) => found.providers,
-        Err(error) if told.is_empty() => return Err(error),
-        Err(_) => Vec::new(),
-    };
-    let told = told.into_iter().filter(|id| !found.contains(id)).collect::<Vec<_>>();
     // With an announcement come addresses; what members tell has none.
     let dht = node.dht();
-    future::join_all(told.iter().map(|id| dht.lookup(*id))).await;
-    found.extend(told);
-    Ok(without_own(node, found))
+    let places = future::join_all(told.iter().map(|id| dht.lookup(*id)));
+    let (announced, _) = future::join(announced(node, swarm, name), places).await;
+    gathered(vec![announced, Ok(without_own(node, told))])
+}
+
+async fn announced(node: &Node, swarm: &SwarmId, name: &str) -> Result<Vec<PeerId>, DhtError> {
+    let found = node.dht().providers_of(&key::name(swarm, name), NAMESAKES).await?;
+    Ok(without_own(node, found.providers))
 }
 
 /// Members of that name whose card is not known.
@@ -136,29 +134,39 @@ pub(crate) async fn by_capability(node: &Node, capability: &str) -> Result<(), D
     Ok(())
 }
 
-/// Asks the DHT who has a name, in that swarm or in all, and those for their cards.
-pub(crate) async fn by_name(node: &Node, name: &str, swarm: Option<&str>) -> Result<(), DhtError> {
-    let query = Query { name: Some(name.to_owned()), swarm: swarm.map(str::to_owned), ..Query::default() };
-    let hints = hints(node, &query, NAMESAKES).await?;
-    super::answering(node, &query, hints, NAMESAKES).await;
-    Ok(())
-}
-
-/// Asks those for their cards of whom members tell that they are there under that name, in that swarm or in all. Where they are is
-/// known here, or the DHT tells.
-pub(crate) async fn by_presence(node: &Node, name: &str, swarm: Option<&str>) {
+/// Finds who has a name, in that swarm or in all, and asks for its card. Two ways at once: one after the other they take longer than a
+/// caller waits while many nodes have just died. Whether one of that name has shown its card.
+pub(crate) async fn by_name(node: &Node, name: &str, swarm: Option<&str>) -> bool {
     let joined = node.inner().swarms.all();
     let swarms = joined.iter().filter(|(_, joined)| swarm.is_none_or(|wanted| wanted == joined.as_str()));
-    let mut told: Vec<PeerId> = swarms.flat_map(|(swarm, _)| told(node, swarm, name)).collect();
+    let swarms: Vec<SwarmId> = swarms.map(|(swarm, _)| *swarm).collect();
+    let query = Query { name: Some(name.to_owned()), swarm: swarm.map(str::to_owned), ..Query::default() };
+    let told = pin!(by_presence(node, name, &swarms));
+    let announced = pin!(by_announcement(node, name, &query, &swarms));
+    match future::select(told, announced).await {
+        Either::Left((found, announced)) => found || announced.await,
+        Either::Right((found, told)) => found || told.await,
+    }
+}
+
+/// By who has announced it in the DHT.
+async fn by_announcement(node: &Node, name: &str, query: &Query, swarms: &[SwarmId]) -> bool {
+    let announced = future::join_all(swarms.iter().map(|swarm| announced(node, swarm, name))).await;
+    // A search that failed has found nobody.
+    let hints = gathered(announced).unwrap_or_default();
+    !super::answering(node, query, hints, NAMESAKES).await.is_empty()
+}
+
+/// By what members tell of each other, which may be before it is announced.
+async fn by_presence(node: &Node, name: &str, swarms: &[SwarmId]) -> bool {
+    let mut told: Vec<PeerId> = swarms.iter().flat_map(|swarm| told(node, swarm, name)).collect();
     told.truncate(NAMESAKES);
     let greeted = told.iter().map(|id| async move {
-        // Nobody waits for a dial without an address.
-        if node.greet(*id).await.is_err() && node.dht().lookup(*id).await.is_ok_and(|found| found.addresses.is_some()) {
-            // Who is not there has no card here, which is what is looked at.
-            let _ = node.greet(*id).await;
-        }
+        // A dial without an address fails at once; where it is the DHT tells then.
+        let placed = || async { node.dht().lookup(*id).await.is_ok_and(|found| found.addresses.is_some()) };
+        node.greet(*id).await.is_ok() || (placed().await && node.greet(*id).await.is_ok())
     });
-    future::join_all(greeted).await;
+    future::join_all(greeted).await.contains(&true)
 }
 
 impl Node {

@@ -14,7 +14,7 @@ use crate::{
     node::Node,
     peers::{Availability, Peer, PeerState},
 };
-pub(crate) use far::{by_capability, by_name, by_presence};
+pub(crate) use far::{by_capability, by_name};
 
 /// For the first round of discovery.
 const DISCOVERY: Duration = Duration::from_secs(3);
