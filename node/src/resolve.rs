@@ -1,6 +1,9 @@
 //! From what a person writes to a peer: waits while discovery goes on, then says why not.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use libp2p::PeerId;
 use p2pnode_wire::ids::SwarmId;
@@ -59,7 +62,17 @@ async fn wait(node: &Node, target: &Target, pick: Pick, deadline: Instant) -> Re
         }
         let now = Instant::now();
         if give_up.is_none() && node.is_settled() {
-            if let Some(found) = look_far(node, target, deadline).await {
+            let mut far = pin!(look_far(node, target, deadline));
+            // It may become known in another way meanwhile.
+            let found = loop {
+                tokio::select! {
+                    found = &mut far => break found,
+                    Ok(()) = changed.changed() => if let Some(found) = look(node, target, pick)? {
+                        break Some(found);
+                    },
+                }
+            };
+            if let Some(found) = found.or(look(node, target, pick)?) {
                 return Ok(found);
             }
             give_up = Some(now + if node.is_in_motion() { IN_MOTION } else { AFTER_DISCOVERY });
@@ -132,22 +145,22 @@ fn choose(ids: &[PeerId], peers: &[Peer], pick: Pick) -> PeerId {
     best.or(ids.first()).copied().unwrap_or_else(PeerId::random)
 }
 
-/// Beyond the neighbours: a peer by its id, a name or a capability by who has announced it.
+/// Beyond the neighbours: a peer by its id, which is told if it can be reached; a name or a capability by who has announced it, who is
+/// known then.
 async fn look_far(node: &Node, target: &Target, deadline: Instant) -> Option<PeerId> {
     let left = deadline.saturating_duration_since(Instant::now()).min(DHT_LOOKUP);
-    if let Some(id) = target.peer_id() {
-        let found = tokio::time::timeout(left, node.dht().lookup(id)).await.ok()?.ok()?;
-        return found.addresses.is_some().then_some(id);
-    }
-    // A search that failed has found nobody.
-    if let Some(capability) = target.capability() {
-        let _ = tokio::time::timeout(left, crate::find::by_capability(node, capability)).await;
-    } else if let Some(name) = target.name().filter(|_| !node.peers().is_empty()) {
-        let _ = tokio::time::timeout(left, crate::find::by_name(node, name, target.swarm())).await;
-    } else {
-        return None;
-    }
-    look(node, target, Pick::Rtt).ok().flatten()
+    let search = async {
+        // A search that failed has found nobody.
+        if let Some(id) = target.peer_id() {
+            return node.dht().lookup(id).await.is_ok_and(|found| found.addresses.is_some()).then_some(id);
+        } else if let Some(capability) = target.capability() {
+            let _ = crate::find::by_capability(node, capability).await;
+        } else if let Some(name) = target.name().filter(|_| !node.peers().is_empty()) {
+            crate::find::by_name(node, name, target.swarm()).await;
+        }
+        None
+    };
+    tokio::time::timeout(left, search).await.ok().flatten()
 }
 
 fn unknown(node: &Node, target: &Target) -> TargetError {

@@ -174,6 +174,39 @@ fn talk_apart(count: usize, seed: u64) {
     assert_eq!(lacking, None, "what each lacks after a minute");
 }
 
+/// A search goes on for as long as somebody whom it asks is silent; whoever comes meanwhile need not wait for its end.
+#[test]
+fn a_member_that_comes_while_it_is_looked_for_is_called_at_once() {
+    let outcome = Sim::builder().seed(21).run(|sim| async move {
+        let pair = sim.nodes(2, |_, builder| builder).await?;
+        let asker = pair[0].node()?;
+        let met = || !asker.peers().is_empty();
+        sim.eventually(Duration::from_secs(30), "they know each other", met).await?;
+        let _silent = sim.partition(&[&pair[..1], &pair[1..]]);
+        let began = sim.elapsed();
+        let call = async {
+            let called: Result<u32, _> = asker.call("late", "note", (1_u32,)).await;
+            (called, sim.elapsed() - began)
+        };
+        let seed = pair[0].address().map(|addr| addr.to_string());
+        let late = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let at_seed = move |builder: p2pnode::Builder| {
+                let seeds = seed.iter().filter_map(|addr| addr.parse().ok()).collect::<Vec<_>>();
+                let note = |_: Context, (n,): (u32,)| async move { Ok(n) };
+                builder.bootstrap(seeds).endpoint(Endpoint::new("note"), note)
+            };
+            sim.node("late", at_seed).await
+        };
+        let (called, late) = futures::future::join(call, late).await;
+        late?;
+        Ok::<_, SimError>(called)
+    });
+    let (called, took) = outcome.expect("a thread").expect("a simulation");
+    assert_eq!(called.expect("it is called"), 1);
+    assert!(took < Duration::from_secs(3), "one second before it came, and {took:?} in all");
+}
+
 /// What a node keeps.
 async fn kept(node: &p2pnode::Node) -> std::collections::BTreeSet<p2pnode::EventId> {
     let query = p2pnode::store::EventQuery { limit: 10_000, ..Default::default() };

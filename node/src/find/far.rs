@@ -1,8 +1,8 @@
 //! Looking beyond those who are known: hints of the DHT, taken for true once the peer has shown its card.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
-use futures::future::{self, Either};
+use futures::{StreamExt, future, stream::FuturesUnordered};
 use libp2p::PeerId;
 use p2pnode_behaviours::discovery::FULL;
 use p2pnode_wire::{ids::SwarmId, key};
@@ -64,7 +64,7 @@ fn gathered(told: Vec<Result<Vec<PeerId>, DhtError>>) -> Result<Vec<PeerId>, Dht
             Err(error) => failure = Some(error),
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     all.retain(|id| seen.insert(*id));
     failure.filter(|_| all.is_empty()).map_or(Ok(all), Err)
 }
@@ -134,39 +134,53 @@ pub(crate) async fn by_capability(node: &Node, capability: &str) -> Result<(), D
     Ok(())
 }
 
-/// Finds who has a name, in that swarm or in all, and asks for its card. Two ways at once: one after the other they take longer than a
-/// caller waits while many nodes have just died. Whether one of that name has shown its card.
-pub(crate) async fn by_name(node: &Node, name: &str, swarm: Option<&str>) -> bool {
+/// Finds who has a name, in that swarm or in all, and asks for its card. Two ways at once, since each may take longer than a caller
+/// waits while many nodes have just died: by who has announced it in the DHT, and by what members tell of each other meanwhile.
+pub(crate) async fn by_name(node: &Node, name: &str, swarm: Option<&str>) {
     let joined = node.inner().swarms.all();
     let swarms = joined.iter().filter(|(_, joined)| swarm.is_none_or(|wanted| wanted == joined.as_str()));
     let swarms: Vec<SwarmId> = swarms.map(|(swarm, _)| *swarm).collect();
-    let query = Query { name: Some(name.to_owned()), swarm: swarm.map(str::to_owned), ..Query::default() };
-    let told = pin!(by_presence(node, name, &swarms));
-    let announced = pin!(by_announcement(node, name, &query, &swarms));
-    match future::select(told, announced).await {
-        Either::Left((found, announced)) => found || announced.await,
-        Either::Right((found, told)) => found || told.await,
+    let mut announcements = pin!(by_announcement(node, name, swarm, &swarms));
+    let (mut asked, mut greetings, mut searching) = (HashSet::new(), FuturesUnordered::new(), true);
+    let mut changed = node.changed();
+    loop {
+        let told = swarms
+            .iter()
+            .flat_map(|swarm| told(node, swarm, name))
+            .filter(|id| asked.len() < NAMESAKES && asked.insert(*id));
+        greetings.extend(told.map(|id| meet(node, id)));
+        tokio::select! {
+            found = &mut announcements, if searching => {
+                if found {
+                    return;
+                }
+                searching = false;
+            }
+            Some(met) = greetings.next() => {
+                if met {
+                    return;
+                }
+            }
+            // A newcomer is told of hundreds within its first second, and this may be before.
+            Ok(()) = changed.changed(), if searching => {}
+            else => return,
+        }
     }
 }
 
-/// By who has announced it in the DHT.
-async fn by_announcement(node: &Node, name: &str, query: &Query, swarms: &[SwarmId]) -> bool {
+/// Whether somebody who has announced the name has shown its card.
+async fn by_announcement(node: &Node, name: &str, swarm: Option<&str>, swarms: &[SwarmId]) -> bool {
+    let query = Query { name: Some(name.to_owned()), swarm: swarm.map(str::to_owned), ..Query::default() };
     let announced = future::join_all(swarms.iter().map(|swarm| announced(node, swarm, name))).await;
     // A search that failed has found nobody.
     let hints = gathered(announced).unwrap_or_default();
-    !super::answering(node, query, hints, NAMESAKES).await.is_empty()
+    !super::answering(node, &query, hints, NAMESAKES).await.is_empty()
 }
 
-/// By what members tell of each other, which may be before it is announced.
-async fn by_presence(node: &Node, name: &str, swarms: &[SwarmId]) -> bool {
-    let mut told: Vec<PeerId> = swarms.iter().flat_map(|swarm| told(node, swarm, name)).collect();
-    told.truncate(NAMESAKES);
-    let greeted = told.iter().map(|id| async move {
-        // A dial without an address fails at once; where it is the DHT tells then.
-        let placed = || async { node.dht().lookup(*id).await.is_ok_and(|found| found.addresses.is_some()) };
-        node.greet(*id).await.is_ok() || (placed().await && node.greet(*id).await.is_ok())
-    });
-    future::join_all(greeted).await.contains(&true)
+/// Whether it has shown its card. A dial without an address fails at once; where it is the DHT tells then.
+async fn meet(node: &Node, id: PeerId) -> bool {
+    let placed = || async { node.dht().lookup(id).await.is_ok_and(|found| found.addresses.is_some()) };
+    node.greet(id).await.is_ok() || (placed().await && node.greet(id).await.is_ok())
 }
 
 impl Node {

@@ -6,7 +6,7 @@ mod rank;
 
 use std::{collections::HashSet, time::Duration};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use libp2p::PeerId;
 
 use crate::{
@@ -180,6 +180,6 @@ async fn answering(node: &Node, query: &Query, candidates: Vec<PeerId>, most: us
         let there = node.greet(id).await.is_ok();
         node.known(&id).filter(|peer| there && query.score(peer).is_some()).map(|_| id)
     });
-    let there = asked.buffered(AT_ONCE.min(most.max(1))).filter_map(async |there| there);
+    let there = asked.buffered(AT_ONCE.min(most.max(1))).filter_map(future::ready);
     there.take(most).collect().await
 }
