@@ -4,9 +4,9 @@ use libp2p::PeerId;
 
 use crate::{
     command::Command,
-    kept_peers::{KeptPeers, List},
-    mutes::PeerListError,
+    kept_peers::{KeptPeers, List, PeerListError},
     node::Node,
+    peers::PeerRef,
     store::{Store, StoreError},
     target::Target,
 };
@@ -32,47 +32,46 @@ impl Blocks {
     ///
     /// # Errors
     /// [`PeerListError`].
-    pub async fn add(&self, target: impl Into<Target>) -> Result<(PeerId, bool), PeerListError> {
-        let peer = self.node.recipient(&target.into()).await?;
-        if peer == self.node.peer_id() {
+    pub async fn add(&self, target: impl Into<Target>) -> Result<(PeerRef, bool), PeerListError> {
+        let peer = self.node.addressee(&target.into()).await?;
+        if peer.id == self.node.peer_id() {
             return Err(PeerListError::Own);
         }
         self.change(peer, true).await
     }
 
-    /// Lets a peer be again: by its id, or the beginning of it if it is on the list. Who that is, and whether it was
-    /// blocked.
+    /// Lets a peer be again: by its id, a beginning of it, or the name under which it is on the list. Who that is, and
+    /// whether it was blocked.
     ///
     /// # Errors
     /// [`PeerListError`].
-    pub async fn remove(&self, target: impl Into<Target>) -> Result<(PeerId, bool), PeerListError> {
+    pub async fn remove(&self, target: impl Into<Target>) -> Result<(PeerRef, bool), PeerListError> {
         let target = target.into();
-        let blocked = self.list.all().await?;
-        let text = target.to_string();
-        let mut fitting = blocked.iter().filter(|peer| text.len() >= 6 && peer.to_string().starts_with(&text));
-        let peer = match (target.peer_id(), fitting.next(), fitting.next()) {
-            (Some(peer), ..) | (None, Some(&peer), None) => peer,
-            _ => self.node.recipient(&target).await?,
+        let peer = match self.list.meant(&target).await? {
+            Some(peer) => peer,
+            None => self.node.addressee(&target).await?,
         };
         self.change(peer, false).await
     }
 
-    async fn change(&self, peer: PeerId, block: bool) -> Result<(PeerId, bool), PeerListError> {
+    async fn change(&self, peer: PeerRef, block: bool) -> Result<(PeerRef, bool), PeerListError> {
+        let id = peer.id;
         let changed = self.list.change(peer, block).await?;
-        self.node.send(Command::Block { peer, block }).await;
-        Ok((peer, changed))
+        self.node.send(Command::Block { peer: id, block }).await;
+        Ok(changed)
     }
 
-    /// All of them.
+    /// All of them, under the names they had when they were blocked.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list(&self) -> Result<Vec<PeerId>, StoreError> {
+    pub async fn list(&self) -> Result<Vec<PeerRef>, StoreError> {
         self.list.all().await
     }
 
     /// Those that a store holds, for a node that is about to run.
     pub(crate) async fn kept(store: &Store) -> Result<Vec<PeerId>, StoreError> {
-        KeptPeers::new(store.clone(), LIST).all().await
+        let kept = KeptPeers::new(store.clone(), LIST).all().await?;
+        Ok(kept.into_iter().map(|peer| peer.id).collect())
     }
 }

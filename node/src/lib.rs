@@ -66,10 +66,11 @@ pub use history::{History, KeptEntry, KeptEvent, Retention, Surplus};
 pub use identity::{Identity, IdentityError};
 pub use jiff;
 pub use join::{InviteError, JoinError, TicketAddresses, ticket_addresses, ticket_seeds};
+pub use kept_peers::PeerListError;
 pub use libp2p::{Multiaddr, PeerId};
 pub use limits::Limits;
 pub use mail::{InboxMail, MailLimits, Mailbox, OutboxMail, Send, SendError};
-pub use mutes::{Mutes, PeerListError};
+pub use mutes::Mutes;
 pub use names::default_name;
 pub use node::{Looked, Node};
 pub use p2pnode_behaviours::{

@@ -1,12 +1,11 @@
 //! Peers whose events and messages start nothing at this node.
 
-use libp2p::PeerId;
-
 use crate::{
-    kept_peers::{KeptPeers, List},
+    kept_peers::{KeptPeers, List, PeerListError},
     node::Node,
+    peers::PeerRef,
     store::{Store, StoreError},
-    target::{Target, TargetError},
+    target::Target,
 };
 
 /// More are not an ear that is spared, but a swarm to leave.
@@ -29,25 +28,30 @@ impl Mutes {
     ///
     /// # Errors
     /// [`PeerListError`].
-    pub async fn add(&self, target: impl Into<Target>) -> Result<(PeerId, bool), PeerListError> {
-        let peer = self.node.recipient(&target.into()).await?;
-        Ok((peer, self.list.change(peer, true).await?))
+    pub async fn add(&self, target: impl Into<Target>) -> Result<(PeerRef, bool), PeerListError> {
+        let peer = self.node.addressee(&target.into()).await?;
+        Ok(self.list.change(peer, true).await?)
     }
 
-    /// Hears a peer again. Who that is, and whether it was muted.
+    /// Hears a peer again: by its id, a beginning of it, or the name under which it is on the list. Who that is, and whether
+    /// it was muted.
     ///
     /// # Errors
     /// [`PeerListError`].
-    pub async fn remove(&self, target: impl Into<Target>) -> Result<(PeerId, bool), PeerListError> {
-        let peer = self.node.recipient(&target.into()).await?;
-        Ok((peer, self.list.change(peer, false).await?))
+    pub async fn remove(&self, target: impl Into<Target>) -> Result<(PeerRef, bool), PeerListError> {
+        let target = target.into();
+        let peer = match self.list.meant(&target).await? {
+            Some(peer) => peer,
+            None => self.node.addressee(&target).await?,
+        };
+        Ok(self.list.change(peer, false).await?)
     }
 
-    /// All of them.
+    /// All of them, under the names they had when they were muted.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list(&self) -> Result<Vec<PeerId>, StoreError> {
+    pub async fn list(&self) -> Result<Vec<PeerRef>, StoreError> {
         self.list.all().await
     }
 
@@ -55,44 +59,31 @@ impl Mutes {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn kept(store: &Store) -> Result<Vec<PeerId>, StoreError> {
+    pub async fn kept(store: &Store) -> Result<Vec<PeerRef>, StoreError> {
         KeptPeers::new(store.clone(), LIST).all().await
     }
 }
 
-/// Why a peer was not put on a list, or taken off.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerListError {
-    /// Who is meant is not known.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// It cannot be kept.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// This node itself is meant.
-    #[error("this is the node itself")]
-    Own,
-}
-
 #[cfg(test)]
 mod tests {
+    use libp2p::PeerId;
+
     use super::*;
     use crate::presets;
 
     #[tokio::test]
     async fn who_is_muted_lasts() {
         let folder = tempfile::tempdir().unwrap();
-        let peer = PeerId::random();
+        let peer = PeerRef { id: PeerId::random(), name: String::new() };
         for before in [false, true] {
             let store = Store::open(&folder.path().join("node.db"), &crate::store::Options::default()).unwrap();
             let node = Node::builder(presets::Loopback).local(false).store(store).start().await.unwrap();
             let mutes = node.mutes().unwrap();
             assert_eq!(mutes.list().await.unwrap().contains(&peer), before);
-            assert_eq!(mutes.add(peer).await.unwrap(), (peer, !before));
-            assert_eq!(mutes.add(peer).await.unwrap(), (peer, false));
+            assert_eq!(mutes.add(peer.id).await.unwrap(), (peer.clone(), !before));
+            assert_eq!(mutes.add(peer.id).await.unwrap(), (peer.clone(), false));
             if before {
-                assert_eq!(mutes.remove(peer).await.unwrap(), (peer, true));
+                assert_eq!(mutes.remove(peer.id).await.unwrap(), (peer.clone(), true));
                 assert_eq!(mutes.list().await.unwrap(), []);
             }
             node.shutdown().await;

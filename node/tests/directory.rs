@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::slice;
+
 use common::{Host, LIMIT, acquainted, until};
 use futures::StreamExt;
 use p2pnode::{
-    Ask, AskEvent, Availability, Context, Endpoint, Node, NodeEvent, PeerState, Query, TargetError,
+    Ask, AskEvent, Availability, Context, Endpoint, Node, NodeEvent, PeerRef, PeerState, Query, TargetError,
     store::{Options, Store},
 };
 
@@ -92,7 +94,9 @@ async fn a_blocked_peer_is_not_there() {
     let mut heard = node.subscribe("note").expect("a subject");
     let mut passed_on = friend.subscribe("note").expect("a subject");
     let blocks = node.blocks().expect("a store");
-    assert_eq!(blocks.add("nuisance").await.expect("known"), (nuisance.peer_id(), true));
+    let named = PeerRef { id: nuisance.peer_id(), name: "nuisance".to_owned() };
+    assert_eq!(blocks.add("nuisance").await.expect("known"), (named.clone(), true));
+    assert_eq!(blocks.add(nuisance.peer_id()).await.expect("by its id"), (named.clone(), false));
     assert!(node.wait_until(LIMIT, |peers| peers.iter().all(|peer| peer.name != "nuisance")).await);
     assert!(blocks.add(node.peer_id()).await.is_err(), "not itself");
     nuisance.emit("note", &"from nuisance").await.expect("the friend takes it");
@@ -109,10 +113,9 @@ async fn a_blocked_peer_is_not_there() {
     let node = host.builder("node").store(open()).start().await.expect("starts");
     assert!(node.wait_until(LIMIT, |peers| peers.iter().any(|peer| peer.name == "friend")).await);
     let blocks = node.blocks().expect("a store");
-    assert_eq!(blocks.list().await.expect("read"), [nuisance.peer_id()]);
+    assert_eq!(blocks.list().await.expect("read"), slice::from_ref(&named));
     assert!(node.peers().iter().all(|peer| peer.name != "nuisance"), "over a restart");
-    let begins = &nuisance.peer_id().to_string()[..16];
-    assert_eq!(blocks.remove(begins).await.expect("on the list"), (nuisance.peer_id(), true));
+    assert_eq!(blocks.remove("nuisance").await.expect("by its name, though it is not here"), (named, true));
     assert!(node.wait_until(LIMIT, |peers| peers.iter().any(|peer| peer.name == "nuisance")).await);
 }
 

@@ -64,9 +64,9 @@ fn names_blocks_and_the_table_are_shown() {
     home.attached_as("keeper", &["block", &other.name]).exits(0).says("blocked");
     let alone = || (keeper.status()["swarms"][0]["online"] == 1).then_some(());
     assert!(until(SOON, alone).is_some());
-    home.attached_as("keeper", &["block"]).exits(0).says(&other.id);
+    home.attached_as("keeper", &["block"]).exits(0).says(&other.id).says(&other.name);
     home.attached_as("keeper", &["block", &keeper.id]).exits(2).complains("itself");
-    home.attached_as("keeper", &["unblock", &other.id[..20]]).exits(0).says("no longer blocked");
+    home.attached_as("keeper", &["unblock", &other.name]).exits(0).says("no longer blocked");
     let back = || (keeper.status()["swarms"][0]["online"] == 2).then_some(());
     assert!(until(SOON, back).is_some());
     home.attached_as("keeper", &["unblock"]).exits(2).complains("whom");

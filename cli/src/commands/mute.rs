@@ -1,7 +1,7 @@
 //! `p2pnode mute` and `unmute`: whose events and messages start no program. `block` and `unblock`: with whom the node has
 //! nothing to do.
 
-use p2pnode::{Blocks, Mutes, PeerListError};
+use p2pnode::{Blocks, Mutes, PeerListError, PeerRef};
 use serde_json::json;
 
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
     output::{
         json::{Meta, millis},
         peers::{name, reference},
+        style::Role,
+        table::{Column, Table},
     },
 };
 
@@ -24,7 +26,7 @@ pub(super) async fn mute(ctx: &Ctx, args: &Mute) -> Result<(), CliError> {
     match &args.peer {
         Some(peer) => {
             let (peer, changed) = mutes.add(peer.as_str()).await?;
-            told(ctx, peer, changed, if changed { "muted" } else { "muted already" })
+            told(ctx, &peer, changed, if changed { "muted" } else { "muted already" })
         }
         None => list(ctx, &mutes.list().await?, "nobody is muted"),
     }
@@ -35,7 +37,7 @@ pub(super) async fn unmute(ctx: &Ctx, args: &Mute) -> Result<(), CliError> {
     let mutes = mutes(ctx, || Verb::Unmute(args.clone()))?;
     let Some(peer) = &args.peer else { return Err(CliError::usage("unmute whom?").try_this("p2pnode mute")) };
     let (peer, changed) = mutes.remove(peer.as_str()).await?;
-    told(ctx, peer, changed, if changed { "heard again" } else { "was not muted" })
+    told(ctx, &peer, changed, if changed { "heard again" } else { "was not muted" })
 }
 
 /// Blocks one, or lists who is blocked.
@@ -44,7 +46,7 @@ pub(super) async fn block(ctx: &Ctx, args: &Block) -> Result<(), CliError> {
     match &args.peer {
         Some(peer) => {
             let (peer, changed) = blocks.add(peer.as_str()).await?;
-            told(ctx, peer, changed, if changed { "blocked" } else { "blocked already" })
+            told(ctx, &peer, changed, if changed { "blocked" } else { "blocked already" })
         }
         None => list(ctx, &blocks.list().await?, "nobody is blocked"),
     }
@@ -55,12 +57,23 @@ pub(super) async fn unblock(ctx: &Ctx, args: &Block) -> Result<(), CliError> {
     let blocks = blocks(ctx, || Verb::Unblock(args.clone()))?;
     let Some(peer) = &args.peer else { return Err(CliError::usage("unblock whom?").try_this("p2pnode block")) };
     let (peer, changed) = blocks.remove(peer.as_str()).await?;
-    told(ctx, peer, changed, if changed { "no longer blocked" } else { "was not blocked" })
+    told(ctx, &peer, changed, if changed { "no longer blocked" } else { "was not blocked" })
 }
 
-fn list(ctx: &Ctx, peers: &[p2pnode::PeerId], none: &str) -> Result<(), CliError> {
-    let ids: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    ctx.answer(json!(ids), meta(ctx), || if ids.is_empty() { none.to_owned() } else { ids.join("\n") })
+fn list(ctx: &Ctx, peers: &[PeerRef], none: &str) -> Result<(), CliError> {
+    let data: Vec<_> = peers.iter().map(reference).collect();
+    ctx.answer(json!(data), meta(ctx), || {
+        if peers.is_empty() {
+            return none.to_owned();
+        }
+        let mut table = Table::new(&[Column::new("NAME").flexible(), Column::new("ID")]);
+        for peer in peers {
+            let known = Some(peer).filter(|peer| !peer.name.is_empty());
+            let name = known.map_or_else(|| ctx.out.glyphs.unknown.to_owned(), |peer| name(peer, ctx.out.glyphs));
+            table.row([(name, Some(Role::Name)), (peer.id.to_string(), None)]);
+        }
+        table.render(Some(ctx.out.width), ctx.out.style, ctx.out.glyphs.cut)
+    })
 }
 
 fn blocks(ctx: &Ctx, verb: impl Fn() -> Verb) -> Result<Blocks, CliError> {
@@ -71,11 +84,9 @@ fn mutes(ctx: &Ctx, verb: impl Fn() -> Verb) -> Result<Mutes, CliError> {
     ctx.daemon.as_ref().and_then(|daemon| daemon.node().mutes()).ok_or_else(|| not_running(&verb()))
 }
 
-fn told(ctx: &Ctx, peer: p2pnode::PeerId, changed: bool, words: &str) -> Result<(), CliError> {
-    let known = ctx.daemon.as_ref().and_then(|daemon| daemon.node().peers().into_iter().find(|one| one.id == peer));
-    let who = known.map_or_else(|| p2pnode::PeerRef { id: peer, name: String::new() }, |known| known.to_ref());
-    let data = json!({"peer": reference(&who), "changed": changed});
-    ctx.answer(data, meta(ctx), || format!("{}: {words}", name(&who, ctx.out.glyphs)))
+fn told(ctx: &Ctx, peer: &PeerRef, changed: bool, words: &str) -> Result<(), CliError> {
+    let data = json!({"peer": reference(peer), "changed": changed});
+    ctx.answer(data, meta(ctx), || format!("{}: {words}", name(peer, ctx.out.glyphs)))
 }
 
 pub(super) fn meta(ctx: &Ctx) -> Meta {

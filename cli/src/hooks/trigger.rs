@@ -120,13 +120,13 @@ impl Muted {
     /// Asked each time: it counts at once.
     pub(crate) async fn has(&self, peer: &PeerId) -> Result<bool, CliError> {
         match self {
-            Self::Node(mutes) => Ok(mutes.list().await?.contains(peer)),
+            Self::Node(mutes) => Ok(mutes.list().await?.iter().any(|muted| muted.id == *peer)),
             Self::File(file) if !file.exists() => Ok(false),
             Self::File(file) => {
                 let file = file.clone();
                 let opened = tokio::task::spawn_blocking(move || Store::open_read_only(&file)).await;
                 let store = opened.map_err(|error| CliError::internal(error.to_string()))??;
-                Ok(Mutes::kept(&store).await?.contains(peer))
+                Ok(Mutes::kept(&store).await?.iter().any(|muted| muted.id == *peer))
             }
         }
     }

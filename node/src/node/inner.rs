@@ -267,6 +267,19 @@ impl Node {
         }
     }
 
+    /// The same with its name, if that is known.
+    pub(crate) async fn addressee(&self, target: &Target) -> Result<PeerRef, TargetError> {
+        let id = self.recipient(target).await?;
+        let mut found = self.reference(id);
+        // Of somebody who has not been here since the start only the store knows the name, and that was asked for it.
+        if let (true, Some(name)) = (found.name.is_empty(), target.name())
+            && !id.to_string().starts_with(name)
+        {
+            name.clone_into(&mut found.name);
+        }
+        Ok(found)
+    }
+
     /// Members that are there.
     pub(crate) fn members_known(&self) -> usize {
         lock(&self.0.shared.peers).online()
