@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pnode::PeerState;
+use p2pnode::{Peer, PeerState};
 use serde_json::{Value, json};
 
 use crate::{
@@ -77,7 +77,9 @@ pub(super) async fn availability(ctx: &Ctx, args: &Availability) -> Result<(), C
 impl Screen {
     async fn look(daemon: &Daemon) -> Self {
         let (node, stats) = (daemon.node(), daemon.node().stats());
-        let swarms = node.swarms().into_iter().map(|name| Swarm::count(daemon, name)).collect();
+        // Those it has met, and those of whom others tell.
+        let members = node.roster();
+        let swarms = node.swarms().into_iter().map(|name| Swarm::count(&members, name)).collect();
         let table = tokio::time::timeout(TABLE, node.dht().table()).await;
         let listen: Vec<String> = node.listen_addrs().iter().map(ToString::to_string).collect();
         let mut problems: Vec<String> = daemon.warning().into_iter().collect();
@@ -169,9 +171,7 @@ impl Screen {
 }
 
 impl Swarm {
-    fn count(daemon: &Daemon, name: String) -> Self {
-        // Those it has met, and those of whom others tell.
-        let members = daemon.node().roster();
+    fn count(members: &[Peer], name: String) -> Self {
         let here = || members.iter().filter(|peer| !peer.ephemeral && peer.swarms.contains(&name));
         let count = |state| here().filter(|peer| peer.state == state).count();
         Self {

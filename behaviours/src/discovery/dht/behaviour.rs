@@ -294,7 +294,7 @@ impl Behaviour {
             if self.table > 0 && (lookup == Lookup::Own || !self.client) {
                 tracing::debug!(?lookup, "looks around");
                 let id = self.net.kad.get_n_closest_peers(target, results);
-                self.queries.insert(id, Query::Refresh(lookup));
+                self.queries.insert(id, Query::Refresh { lookup, table: self.table });
             }
         }
         if now.duration_since(self.purged) >= PURGE {

@@ -135,7 +135,11 @@ pub(super) enum Query {
     },
     /// The same for a shard.
     Look(Box<Look>),
-    Refresh(Lookup),
+    /// Around us or somewhere, with as many peers in the table as that.
+    Refresh {
+        lookup: Lookup,
+        table: usize,
+    },
 }
 
 impl Query {
@@ -143,7 +147,7 @@ impl Query {
         match self {
             Self::Providers { token, .. } | Self::Value { token, .. } | Self::Peer { token, .. } => Some(*token),
             Self::Announce { token, .. } => *token,
-            Self::Crowded { .. } | Self::Look(_) | Self::Refresh(_) => None,
+            Self::Crowded { .. } | Self::Look(_) | Self::Refresh { .. } => None,
         }
     }
 }

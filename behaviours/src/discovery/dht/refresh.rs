@@ -3,7 +3,10 @@
 //! Kademlia's own bootstrap, every bucket every five minutes, was the largest steady cost of a node. But without any
 //! lookups a network that was cut in two stays in two.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use libp2p_identity::PeerId;
 use libp2p_kad::KBucketKey;
@@ -13,6 +16,8 @@ use rand::{Rng, RngExt, seq::IteratorRandom};
 const FIRST: Duration = Duration::from_secs(30);
 /// Between lookups when all is well.
 const CALM: Duration = Duration::from_secs(15 * 60);
+/// Of a pause, drawn, so that those who have come together do not look around together.
+const SPREAD: Range<f64> = 0.5..1.5;
 /// Between lookups while the network may be cut.
 const ALERT: Duration = Duration::from_secs(30);
 /// So long after the losses.
@@ -66,9 +71,22 @@ impl Refresh {
         self.pause = FIRST;
     }
 
-    /// The lookup of our own id is over.
-    pub(super) fn looked(&mut self, now: Instant) {
-        self.settled = self.settled.map(|at| at.min(now));
+    /// A lookup is over, and the table has got so many peers meanwhile; none if nobody answered.
+    pub(super) fn looked(&mut self, lookup: Lookup, new: Option<usize>, now: Instant, rng: &mut impl Rng) {
+        match lookup {
+            Lookup::Own => self.settled = self.settled.map(|at| at.min(now)),
+            // Where all are known already, as in a swarm of fifty, looking again soon would be a few dials for nothing. Who
+            // comes later looks us up.
+            Lookup::Random if new == Some(0) && !self.is_alert(now) => {
+                self.pause = CALM;
+                self.next = Some(now + CALM.mul_f64(rng.random_range(SPREAD)));
+            }
+            Lookup::Random => {}
+        }
+    }
+
+    fn is_alert(&self, now: Instant) -> bool {
+        self.alert_until.is_some_and(|at| now < at)
     }
 
     /// Whether we know our neighbourhood. What is announced before reaches the wrong peers, and has to be announced
@@ -97,12 +115,12 @@ impl Refresh {
         if self.next.is_none_or(|at| at > now) {
             return None;
         }
-        let pause = if self.alert_until.is_some_and(|at| now < at) {
+        let pause = if self.is_alert(now) {
             ALERT.mul_f64(rng.random_range(0.8..1.2))
         } else {
             let pause = self.pause;
             self.pause = CALM.min(pause * 2);
-            pause.mul_f64(rng.random_range(0.5..1.5))
+            pause.mul_f64(rng.random_range(SPREAD))
         };
         self.next = Some(now + pause);
         Some(if std::mem::take(&mut self.newcomer) { Lookup::Own } else { Lookup::Random })

@@ -23,6 +23,32 @@ fn looks_around_less_and_less() {
     assert!((9..=33).contains(&late), "every 15 min ± 50 % for 4 h: {late}");
 }
 
+#[test]
+fn rests_when_a_lookup_met_nobody_new() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let start = Instant::now();
+    let mut refresh = Refresh::new(start);
+    refresh.first_peer(start);
+    assert_eq!(refresh.next(start, &mut rng), Some(Lookup::Own));
+    refresh.looked(Lookup::Own, Some(0), start, &mut rng);
+    let mut after = |new| {
+        let at = refresh.next.expect("a lookup");
+        assert_eq!(refresh.next(at, &mut rng), Some(Lookup::Random));
+        refresh.looked(Lookup::Random, new, at, &mut rng);
+        refresh.next.expect("another") - at
+    };
+    assert!(after(Some(3)) < 3 * FIRST, "there are more");
+    assert!(after(None) < 6 * FIRST, "nobody answered");
+    for _ in 0..3 {
+        assert!(after(Some(0)) >= CALM / 2, "all are known");
+    }
+    refresh.member_lost(0, start);
+    let soon = refresh.next.expect("a lookup");
+    refresh.next(soon, &mut rng);
+    refresh.looked(Lookup::Random, Some(0), soon, &mut rng);
+    assert!(refresh.next.expect("another") - soon < 2 * ALERT, "not while the network may be cut");
+}
+
 fn calm(start: Instant, rng: &mut StdRng) -> (Refresh, Instant) {
     let mut refresh = Refresh::new(start);
     refresh.first_peer(start);
@@ -72,7 +98,7 @@ fn settles_when_the_neighbourhood_is_known() {
     assert!(!refresh.is_settled(start));
     assert_eq!(refresh.wake_at(start), Some(start + SETTLING));
     assert!(refresh.is_settled(start + SETTLING), "no answer");
-    refresh.looked(start + SETTLING / 2);
+    refresh.looked(Lookup::Own, None, start + SETTLING / 2, &mut rng);
     assert!(refresh.is_settled(start + SETTLING / 2));
 }
 

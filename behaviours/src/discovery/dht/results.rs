@@ -10,7 +10,6 @@ use libp2p_swarm::{ConnectionId, NetworkBehaviour};
 use super::{
     behaviour::Behaviour,
     query::{Best, Output, Own, Query, Stats},
-    refresh::Lookup,
     region,
     scan::{self, Purpose},
     store,
@@ -175,11 +174,9 @@ impl Behaviour {
         let (purpose, reached) = match query {
             Query::Crowded { key, crowd } => return self.counted(key, crowd.is_complete()),
             Query::Look(look) => return self.looked_at(&look),
-            Query::Refresh(lookup) => {
-                if lookup == Lookup::Own {
-                    self.refresh.looked(Instant::now());
-                }
-                return;
+            Query::Refresh { lookup, table } => {
+                let new = (stats.answers > 0).then(|| self.table.saturating_sub(table));
+                return self.refresh.looked(lookup, new, Instant::now(), &mut rand::rng());
             }
             Query::Announce { own, .. } => {
                 self.announce.finished(&own);
