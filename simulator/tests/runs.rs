@@ -52,6 +52,27 @@ fn the_same_seed_is_the_same_run_and_another_is_another() {
 }
 
 #[test]
+fn a_report_has_the_command_that_makes_the_run_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = small(folder.path());
+    let changed = ["-n", "5", "--set", "network.loss=0.05", "--duration", "4s", "--threshold", "wall_s<600"];
+    let args: Vec<&str> = ["run", &scenario, "--json", "--seed", "3"].into_iter().chain(changed).collect();
+    let first = report(&p2psim(&args));
+    let again = first["again"].as_str().expect("a command");
+    let words: Vec<&str> = again.split(' ').map(|word| word.trim_matches('\'')).collect();
+    let (program, words) = words.split_first().expect("words");
+    assert_eq!(*program, "p2psim", "{again}");
+    let second = report(&p2psim(&words.iter().copied().chain(["--json"]).collect::<Vec<_>>()));
+    assert_eq!(first["digest"], second["digest"], "{again}");
+    assert_eq!(first["thresholds"][0]["metric"], second["thresholds"][0]["metric"]);
+    assert_ne!(
+        first["digest"].as_str(),
+        Some(digest(&scenario, &["--seed", "3"]).as_str()),
+        "not what was run: {again}"
+    );
+}
+
+#[test]
 fn one_changed_byte_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario = small(folder.path());

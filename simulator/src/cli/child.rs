@@ -21,12 +21,27 @@ pub(super) fn report(scenario: &str, more: &[String]) -> Result<Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|_| format!("the run ended with {}", output.status))
 }
 
+/// The command that makes the same run again, for a shell.
+pub(super) fn again(args: &RunArgs, seed: u64) -> String {
+    let mut line = format!("p2psim run {}", quoted(&args.scenario));
+    for word in words(args, seed) {
+        line.push(' ');
+        line.push_str(&quoted(&word));
+    }
+    line
+}
+
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
+}
+
 /// The words that make the same run again.
 fn words(args: &RunArgs, seed: u64) -> Vec<String> {
     let mut words = vec!["--seed".to_owned(), seed.to_string()];
     words.extend(args.nodes.iter().flat_map(|nodes| ["--nodes".to_owned(), nodes.to_string()]));
     words.extend(args.duration.iter().flat_map(|time| ["--duration".to_owned(), time.clone()]));
     words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    words.extend(args.time.word().into_iter().flat_map(|time| ["--time".to_owned(), time.to_owned()]));
     words.extend(args.threshold.iter().flat_map(|t| ["--threshold".to_owned(), t.clone()]));
     words
 }

@@ -113,6 +113,17 @@ enum Time {
     Loopback,
 }
 
+impl Time {
+    /// As it is given, unless it is the default.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Virtual => None,
+            Self::Real => Some("real"),
+            Self::Loopback => Some("loopback"),
+        }
+    }
+}
+
 impl From<Time> for Mode {
     fn from(time: Time) -> Self {
         match time {

@@ -53,7 +53,10 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let outcome = scenario::run(&scenario, options);
     clear(&shown);
     match outcome {
-        Ok(report) => finish(args, report),
+        Ok(mut report) => {
+            report.again = child::again(args, seed);
+            finish(args, report)
+        }
         Err(error) => {
             tell(&format!("error: {error}"));
             ExitCode::FAILURE

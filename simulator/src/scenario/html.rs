@@ -46,9 +46,8 @@ pub fn html(report: &Report) -> String {
     protocols(&mut out, report);
     let _ = writeln!(
         out,
-        "<p class=\"foot\">Run it again: <code>p2psim run {} --seed {}</code></p>\n</main></body></html>",
-        escape(&report.scenario),
-        report.seed
+        "<p class=\"foot\">Run it again: <code>{}</code></p>\n</main></body></html>",
+        escape(&report.again)
     );
     out
 }

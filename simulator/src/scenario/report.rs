@@ -66,6 +66,8 @@ pub struct Report {
     pub description: String,
     /// The seed.
     pub seed: u64,
+    /// The command that makes this run again.
+    pub again: String,
     /// Equal for equal runs; none on the wall clock.
     pub digest: Option<String>,
     /// Entries of the log, which the digest is over.
@@ -209,7 +211,7 @@ impl Report {
                 let _ = write!(out, "  {title} {}", number(value));
             }
         }
-        let _ = writeln!(out, "\n  repeat    p2psim run {} --seed {}", self.scenario, self.seed);
+        let _ = writeln!(out, "\n  repeat    {}", self.again);
         if !self.passed() {
             let missed = self.verdicts.iter().filter(|verdict| !verdict.pass).count();
             let _ = writeln!(out, "  FAIL  {missed} threshold{}", if missed == 1 { "" } else { "s" });
@@ -242,7 +244,7 @@ impl Report {
             .map(|(name, t)| (name.as_str(), json!({ "bytes": t.bytes, "writes": t.writes })))
             .collect();
         json!({
-            "v": 1, "scenario": self.scenario, "seed": self.seed, "digest": self.digest, "events": self.events,
+            "v": 1, "scenario": self.scenario, "seed": self.seed, "again": self.again, "digest": self.digest, "events": self.events,
             "nodes": self.nodes, "virtual_s": self.virtual_s, "wall_s": self.wall_s,
             "outcome": match self.outcome {
                 Outcome::Done => "done", Outcome::Stopped => "stopped", Outcome::Aborted => "aborted",

@@ -27,6 +27,9 @@ const COUNTED: Duration = Duration::from_secs(30);
 /// One of so many members lost within it means more than the coming and going of every day. Of two halves, one at least
 /// loses half.
 const SHARE: usize = 3;
+/// Lookups in a row that meet nobody new before all are taken to be known. After one of a thousand nodes the paths were
+/// 3 % longer.
+const VAIN: u8 = 2;
 /// The network is known well enough to announce in, or it answers slowly.
 const SETTLING: Duration = Duration::from_secs(3);
 
@@ -54,13 +57,14 @@ pub(super) struct Refresh {
     settled: Option<Instant>,
     next: Option<Instant>,
     pause: Duration,
+    vain: u8,
     alert_until: Option<Instant>,
     losses: (Instant, usize),
 }
 
 impl Refresh {
     pub(super) fn new(now: Instant) -> Self {
-        Self { newcomer: false, settled: None, next: None, pause: FIRST, alert_until: None, losses: (now, 0) }
+        Self { newcomer: false, settled: None, next: None, pause: FIRST, vain: 0, alert_until: None, losses: (now, 0) }
     }
 
     /// The table has got its first peer.
@@ -69,6 +73,7 @@ impl Refresh {
         self.settled = Some(now + SETTLING);
         self.next = Some(now);
         self.pause = FIRST;
+        self.vain = 0;
     }
 
     /// A lookup is over, and the table has got so many peers meanwhile; none if nobody answered.
@@ -78,9 +83,13 @@ impl Refresh {
             // Where all are known already, as in a swarm of fifty, looking again soon would be a few dials for nothing. Who
             // comes later looks us up.
             Lookup::Random if new == Some(0) && !self.is_alert(now) => {
-                self.pause = CALM;
-                self.next = Some(now + CALM.mul_f64(rng.random_range(SPREAD)));
+                self.vain = self.vain.saturating_add(1);
+                if self.vain >= VAIN {
+                    self.pause = CALM;
+                    self.next = Some(now + CALM.mul_f64(rng.random_range(SPREAD)));
+                }
             }
+            Lookup::Random if new.is_some_and(|new| new > 0) => self.vain = 0,
             Lookup::Random => {}
         }
     }

@@ -24,7 +24,7 @@ fn looks_around_less_and_less() {
 }
 
 #[test]
-fn rests_when_a_lookup_met_nobody_new() {
+fn rests_when_lookups_meet_nobody_new() {
     let mut rng = StdRng::seed_from_u64(1);
     let start = Instant::now();
     let mut refresh = Refresh::new(start);
@@ -39,6 +39,9 @@ fn rests_when_a_lookup_met_nobody_new() {
     };
     assert!(after(Some(3)) < 3 * FIRST, "there are more");
     assert!(after(None) < 6 * FIRST, "nobody answered");
+    assert!(after(Some(0)) < 12 * FIRST, "by chance");
+    assert!(after(Some(1)) < 24 * FIRST, "there are more");
+    after(Some(0));
     for _ in 0..3 {
         assert!(after(Some(0)) >= CALM / 2, "all are known");
     }

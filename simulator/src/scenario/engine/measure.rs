@@ -142,6 +142,7 @@ impl Run {
             scenario: self.scenario.name.clone(),
             description: self.scenario.description.clone(),
             seed: self.world.sim.seed(),
+            again: format!("p2psim run {} --seed {}", self.scenario.name, self.world.sim.seed()),
             digest: (self.options.mode == Mode::Virtual).then(|| self.world.sim.log().digest()),
             events: self.world.sim.log().entries(),
             nodes: self.world.members(|members| members.len()),
