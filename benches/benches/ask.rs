@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use futures::StreamExt;
 use libp2p::Multiaddr;
 use p2pnode::{Ask, AskEvent, Limits, Node};
-use p2pnode_benches::calm;
+use p2pnode_benches::{calm, median};
 use p2pnode_simulator::memory;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -79,11 +79,6 @@ async fn ask(nodes: &[Node], count: usize) -> anyhow::Result<(f64, f64)> {
     Ok((first.context("an ack")?, last))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 async fn measure(quick: bool) -> anyhow::Result<()> {
     let rounds = if quick { 3 } else { 15 };
     let mut out = std::io::stdout().lock();
@@ -102,13 +97,13 @@ async fn measure(quick: bool) -> anyhow::Result<()> {
         }
         let connections: Vec<usize> = nodes.iter().map(connected).collect();
         let (most, own) = (connections.iter().skip(1).max().copied().unwrap_or(0), connections.first().copied());
-        let last = median(last);
+        let last = median(&last);
         let met = if last <= target { "met" } else { "missed" };
         writeln!(
             out,
             "P9 {count:>3} nodes: first ack {:.0} ms, last reply {last:.0} ms, target <= {target} ms {met}; connections: \
              asker {}, others at most {most}",
-            median(first),
+            median(&first),
             own.unwrap_or(0),
         )?;
     }

@@ -11,8 +11,10 @@ use p2pnode_wire::{
 };
 
 fn codec(c: &mut Criterion) {
-    let messages =
-        [("req", request(100)), ("res", Message::Res { id: 7, result: Bytes::from(vec![7; 100]), more: false })];
+    let messages = [
+        ("req", request(100)),
+        ("res", Message::Res { id: 7, result: Bytes::from(vec![7; 100]), more: false, stream: false }),
+    ];
     for (name, message) in messages {
         let mut out = BytesMut::with_capacity(4_096);
         c.bench_function(&format!("codec/{name} 100 B/encode"), |b| {

@@ -25,7 +25,7 @@ use libp2p::{
 };
 use p2pnode::{Context, Endpoint, Limits, Node};
 use p2pnode_behaviours::gossip::{self, Budget};
-use p2pnode_benches::{calm, cpu};
+use p2pnode_benches::{calm, cpu, median};
 use p2pnode_simulator::memory;
 use p2pnode_wire::{
     event::Event,
@@ -341,12 +341,6 @@ async fn drive<B: Talks + 'static>(
             },
         }
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[derive(Default)]

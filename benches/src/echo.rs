@@ -111,11 +111,78 @@ where
     while reader.read_buf(&mut buffer).await? > 0 {
         while let Some(frame) = decoder.next(&mut buffer).map_err(invalid)? {
             if let Message::Req(req) = Message::decode(&frame).map_err(invalid)? {
-                Message::Res { id: req.id, result: req.args, more: false }.encode_into(&mut out);
+                Message::Res { id: req.id, result: req.args, more: false, stream: false }.encode_into(&mut out);
             }
         }
         writer.write_all_buf(&mut out).await?;
         writer.flush().await?;
     }
     Ok(())
+}
+
+/// Sends `count` items of `size` bytes, and the end, for each frame that comes.
+///
+/// # Errors
+/// The stream breaks, or a frame is not one of ours.
+pub async fn items<R, W>(mut reader: R, mut writer: W, count: u32, size: usize) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let decoder = frame::Decoder::new(frame::MAX);
+    let (mut buffer, mut out, body) = (BytesMut::new(), BytesMut::new(), Bytes::from(vec![7; size]));
+    while reader.read_buf(&mut buffer).await? > 0 {
+        while decoder.next(&mut buffer).map_err(invalid)?.is_some() {
+            for n in 0..count {
+                Message::Item { id: 1, n, body: body.clone(), more: false }.encode_into(&mut out);
+                if out.len() >= CHUNK {
+                    writer.write_all_buf(&mut out).await?;
+                }
+            }
+            Message::End { id: 1 }.encode_into(&mut out);
+            writer.write_all_buf(&mut out).await?;
+            writer.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what [`items`] sends.
+#[derive(Debug)]
+pub struct Reader<R, W> {
+    reader: R,
+    writer: W,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
+    /// One that has read nothing.
+    pub fn new(reader: R, writer: W) -> Self {
+        Self { reader, writer, buffer: BytesMut::with_capacity(CHUNK) }
+    }
+
+    /// Asks for items and counts them.
+    ///
+    /// # Errors
+    /// The stream breaks, or a frame is not one of ours.
+    pub async fn items(&mut self) -> io::Result<u32> {
+        let mut out = BytesMut::new();
+        Message::Cancel { id: 1 }.encode_into(&mut out);
+        self.writer.write_all_buf(&mut out).await?;
+        self.writer.flush().await?;
+        let decoder = frame::Decoder::new(frame::MAX);
+        let mut count = 0;
+        loop {
+            while let Some(frame) = decoder.next(&mut self.buffer).map_err(invalid)? {
+                match Message::decode(&frame).map_err(invalid)? {
+                    Message::Item { .. } => count += 1,
+                    Message::End { .. } => return Ok(count),
+                    other => return Err(invalid(format!("{other:?}"))),
+                }
+            }
+            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
 }

@@ -5,7 +5,10 @@
 
 use std::{error::Error, path::Path, time::Duration};
 
-use p2pnode::{Builder, Capability, Context, Endpoint, ErrorCode, HandlerError, Node, Paths, kwargs, presets};
+use futures::StreamExt;
+use p2pnode::{
+    Builder, Capability, Context, Endpoint, ErrorCode, HandlerError, ItemSender, Node, Paths, kwargs, presets,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,17 @@ async fn divide(cx: Context, Divide { dividend, divisor }: Divide) -> Result<Quo
     Ok(Quotient { quotient: dividend / divisor, remainder: dividend % divisor })
 }
 
+/// A result that is a stream: each prime is on its way while the next is looked for, and nobody looks for more than the
+/// caller reads.
+async fn primes(_: Context, (above,): (u64,), mut items: ItemSender<u64>) -> Result<(), HandlerError> {
+    for n in above.max(2).. {
+        if (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d)) {
+            items.send(&n).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A node of this example's own swarm, with its own folder. Real programs use `presets::Lan` and set no paths.
 fn node(name: &str, folder: &Path) -> Result<Builder, Box<dyn Error>> {
     let swarm = format!("rpc-{}", std::process::id());
@@ -43,6 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let calculator = node("calculator", folder.path())?
         .capability(Capability::new("math").describe("divides integers"))
         .endpoint(Endpoint::new("divide").describe("Divide two integers").idempotent(), divide)
+        .endpoint(Endpoint::new("primes").describe("Primes, the least first"), primes)
         .start()
         .await?;
     let caller = node("caller", folder.path())?.start().await?;
@@ -57,6 +72,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("caller: {} says the same, in {:?}", reply.peer.name, reply.elapsed);
     if by_name != (Quotient { quotient: 3, remainder: 2 }) || reply.value != by_name {
         return Err(format!("wrong results: {by_name:?}, {:?}", reply.value).into());
+    }
+
+    // Item by item. Who has enough drops the stream, and that ends the handler.
+    let primes = caller.call::<u64>("calculator", "primes", (1_000_000,)).stream().await?;
+    let primes: Vec<u64> = primes.take(3).map(|prime| prime.unwrap_or_default()).collect().await;
+    println!("caller: primes above a million: {primes:?}");
+    if primes != [1_000_003, 1_000_033, 1_000_037] {
+        return Err(format!("wrong primes: {primes:?}").into());
     }
 
     // An error has a code for programs and a text for people.

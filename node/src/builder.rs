@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     addr::BootstrapAddr,
     ask::{Ask, AskFn, AskHandler},
-    endpoint::{DynHandler, Endpoint, Handler, HandlerError},
+    endpoint::{DynHandler, DynStreamHandler, Endpoint, Handler, HandlerError, Run},
     history::{Folding, Summarize},
     identity::Identity,
     limits::Limits,
@@ -47,7 +47,7 @@ pub struct Builder {
     description: String,
     team: Option<String>,
     capabilities: Vec<Capability>,
-    endpoints: Vec<(Endpoint, Arc<dyn DynHandler>)>,
+    endpoints: Vec<(Endpoint, Run)>,
     work: Vec<Work>,
     ask: Option<Arc<dyn AskHandler>>,
     identity: Option<Identity>,
@@ -141,7 +141,8 @@ impl Builder {
         self
     }
 
-    /// Serves an endpoint by a typed closure `|cx: Context, args: A| async move { Ok(result) }`.
+    /// Serves an endpoint by a typed closure `|cx: Context, args: A| async move { Ok(result) }`, or one that sends its
+    /// result item by item; see [`Handler`].
     pub fn endpoint<A, R, H: Handler<A, R>>(mut self, endpoint: Endpoint, handler: H) -> Self {
         self.endpoints.push(endpoint.with_handler(handler));
         self
@@ -149,7 +150,13 @@ impl Builder {
 
     /// Serves an endpoint whose types are known only at run time.
     pub fn endpoint_dyn(mut self, endpoint: Endpoint, handler: Arc<dyn DynHandler>) -> Self {
-        self.endpoints.push((endpoint, handler));
+        self.endpoints.push((endpoint, Run::Once(handler)));
+        self
+    }
+
+    /// The same for one whose result is a stream.
+    pub fn endpoint_stream_dyn(mut self, endpoint: Endpoint, handler: Arc<dyn DynStreamHandler>) -> Self {
+        self.endpoints.push((endpoint, Run::Stream(handler)));
         self
     }
 

@@ -1,12 +1,15 @@
 //! Calling an endpoint of a peer.
 
 use std::{
+    fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use p2pnode_behaviours::{
     nat::Mapping,
@@ -31,6 +34,9 @@ use crate::{
 
 /// Default time for a call, finding the peer included.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Default time for a stream once its peer is known: as much as a peer grants.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Repeats of a call that may be repeated: 100 ms, doubling, ±20 %.
 const MAX_RETRIES: u32 = 4;
@@ -166,7 +172,7 @@ pub struct Call<R> {
     target: Target,
     endpoint: String,
     args: Result<Arguments, String>,
-    timeout: Duration,
+    timeout: Option<Duration>,
     pick: Pick,
     idempotent: bool,
     result: PhantomData<fn() -> R>,
@@ -179,16 +185,17 @@ impl<R: DeserializeOwned> Call<R> {
             target,
             endpoint,
             args,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: None,
             pick: Pick::default(),
             idempotent: false,
             result: PhantomData,
         }
     }
 
-    /// Time for all of it: finding the peer, connecting, the handler. Default 30 s, at most 10 minutes.
+    /// Time for all of it: finding the peer, connecting, the handler. Default 30 s, at most 10 minutes; for a
+    /// [`stream`](Self::stream) 30 s to find the peer, then 10 minutes.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = time;
+        self.timeout = Some(time);
         self
     }
 
@@ -209,25 +216,119 @@ impl<R: DeserializeOwned> Call<R> {
     /// # Errors
     /// [`CallError`].
     pub async fn details(self) -> Result<CallReply<R>, CallError> {
+        let node = self.node.clone();
+        let client = &node.inner().rpc;
+        let time = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let (answer, peer, started) = self.perform(time, |peer, request| client.call(peer, request)).await?;
+        let value = msgpack::decode(&answer.result)
+            .map_err(|e| CallError::Result { peer: peer.clone(), reason: e.to_string() })?;
+        let elapsed = started.elapsed();
+        let path = way(&node, &peer, answer.remote.as_ref());
+        Ok(CallReply { value, peer, elapsed, path, road: answer.road })
+    }
+
+    /// Makes the call and takes its result item by item, each an `R`; ready when the peer has begun to answer. The peer
+    /// sends no more than 256 KiB ahead of the reader. A result that is no stream is one item.
+    ///
+    /// # Errors
+    /// [`CallError`], if it is told before the first item; else it is the last item.
+    pub async fn stream(self) -> Result<Items<R>, CallError> {
+        let node = self.node.clone();
+        let client = &node.inner().rpc;
+        let time = self.timeout.unwrap_or(STREAM_TIMEOUT);
+        let (items, peer, _) = self.perform(time, |peer, request| client.stream(peer, request)).await?;
+        let path = way(&node, &peer, items.remote());
+        Ok(Items { road: items.road(), items: Some(items), peer, path, result: PhantomData })
+    }
+
+    /// Finds the peer and makes the call, in one of the ways of the client; with the time at which the peer was known.
+    async fn perform<T, F>(
+        self,
+        time: Duration,
+        attempt: impl Fn(PeerId, rpc::Request) -> F,
+    ) -> Result<(T, PeerRef, Instant), CallError>
+    where
+        F: Future<Output = Result<T, rpc::CallError>>,
+    {
         let args = self.args.map_err(CallError::Arguments)?;
-        let deadline = Instant::now() + self.timeout;
-        let peer = resolve::peer(&self.node, &self.target, self.pick, deadline).await?;
+        let (now, to_find) = (Instant::now(), self.timeout.unwrap_or(DEFAULT_TIMEOUT));
+        let deadline = now + time;
+        let peer = resolve::peer(&self.node, &self.target, self.pick, now + to_find).await?;
         let started = Instant::now();
         let mut request = rpc::Request::new(self.endpoint.clone());
         request.swarm = resolve::common_swarm(&self.node, &peer, &self.target);
         (request.args, request.kwargs) = (args.args, args.kwargs);
         request.idem = self.idempotent.then(|| rand::rng().random());
-        let answer = perform(&self.node, peer, request, deadline, self.idempotent).await;
+        let outcome = repeated(request, deadline, self.idempotent, |request| attempt(peer, request)).await;
         let reference = self.node.reference(peer);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return Err(explain(&self.node, reference, self.endpoint, error).await),
+        match outcome {
+            Ok(done) => Ok((done, reference, started)),
+            Err(error) => Err(explain(&self.node, reference, self.endpoint, error)),
+        }
+    }
+}
+
+/// The connection that an answer came over.
+fn way(node: &Node, peer: &PeerRef, remote: Option<&Multiaddr>) -> Option<Path> {
+    match remote {
+        Some(remote) => Some(lock(&node.inner().shared.peers).path_over(&peer.id, remote)),
+        None => node.known(&peer.id).and_then(|known| known.path),
+    }
+}
+
+/// The items of a result, in their order. An error is the last of them; dropped before the end, the call is cancelled at
+/// the peer.
+pub struct Items<R> {
+    /// None after the end.
+    items: Option<rpc::Items>,
+    road: Road,
+    peer: PeerRef,
+    path: Option<Path>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for Items<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Items").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl<R> Items<R> {
+    /// Who answers.
+    pub fn peer(&self) -> &PeerRef {
+        &self.peer
+    }
+
+    /// The connection they come over.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_ref()
+    }
+
+    /// `Fast`, or `Classic`: then all come at once, at the end.
+    pub fn road(&self) -> Road {
+        self.road
+    }
+}
+
+impl<R: DeserializeOwned> Stream for Items<R> {
+    type Item = Result<R, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(items) = this.items.as_mut() else { return Poll::Ready(None) };
+        let peer = &this.peer;
+        let item = match std::task::ready!(items.poll_next_unpin(cx)) {
+            None => None,
+            Some(Err(source)) => Some(Err(CallError::Rpc { peer: peer.clone(), source })),
+            Some(Ok(bytes)) => Some(match msgpack::decode(&bytes) {
+                Ok(item) => Ok(item),
+                Err(e) => Err(CallError::Result { peer: peer.clone(), reason: e.to_string() }),
+            }),
         };
-        let value = msgpack::decode(&answer.result)
-            .map_err(|e| CallError::Result { peer: reference.clone(), reason: e.to_string() })?;
-        let over = |remote: Multiaddr| lock(&self.node.inner().shared.peers).path_over(&peer, &remote);
-        let path = answer.remote.map(over).or_else(|| self.node.known(&peer).and_then(|p| p.path));
-        Ok(CallReply { value, peer: reference, elapsed: started.elapsed(), path, road: answer.road })
+        if !matches!(item, Some(Ok(_))) {
+            this.items = None;
+        }
+        Poll::Ready(item)
     }
 }
 
@@ -240,20 +341,24 @@ impl<R: DeserializeOwned + Send + 'static> IntoFuture for Call<R> {
     }
 }
 
-/// One call, repeated where that is harmless: nothing was sent and the error says "later", or it is idempotent.
-async fn perform(
-    node: &Node,
-    peer: PeerId,
+/// A call, repeated where that is harmless: nothing was sent and the error says "later", or it is idempotent.
+async fn repeated<T, F>(
     request: rpc::Request,
     deadline: Instant,
     idempotent: bool,
-) -> Result<rpc::Answer, rpc::CallError> {
+    attempt: impl Fn(rpc::Request) -> F,
+) -> Result<T, rpc::CallError>
+where
+    F: Future<Output = Result<T, rpc::CallError>>,
+{
     let mut wait = RETRY_FIRST;
+    let once = |mut request: rpc::Request| {
+        request.timeout = deadline.saturating_duration_since(Instant::now());
+        attempt(request)
+    };
     for _ in 0..MAX_RETRIES {
-        let mut attempt = request.clone();
-        attempt.timeout = deadline.saturating_duration_since(Instant::now());
-        let error = match node.inner().rpc.call(peer, attempt).await {
-            Ok(answer) => return Ok(answer),
+        let error = match once(request.clone()).await {
+            Ok(done) => return Ok(done),
             Err(error) => error,
         };
         let pause = pause(&error, wait);
@@ -264,9 +369,7 @@ async fn perform(
         tokio::time::sleep(pause).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
-    let mut last = request;
-    last.timeout = deadline.saturating_duration_since(Instant::now());
-    node.inner().rpc.call(peer, last).await
+    once(request).await
 }
 
 fn retryable(error: &rpc::CallError) -> bool {
@@ -288,7 +391,7 @@ fn pause(error: &rpc::CallError, wait: Duration) -> Duration {
 
 /// Finds near names where the endpoint is not there. They are this caller's own view: the peer tells nobody what it
 /// does not publish.
-async fn explain(node: &Node, peer: PeerRef, endpoint: String, error: rpc::CallError) -> CallError {
+fn explain(node: &Node, peer: PeerRef, endpoint: String, error: rpc::CallError) -> CallError {
     let missing = matches!(&error, rpc::CallError::Remote(e) if e.code == ErrorCode::EndpointNotFound);
     if !missing {
         return CallError::Rpc { peer, source: error };

@@ -52,12 +52,12 @@ pub use addr::{AddrError, BootstrapAddr, DEFAULT_PORT};
 pub use ask::{Answer, AnswerError, Ask, AskBuilder, AskEnd, AskError, AskEvent, AskHandler, AskOutcome, Asked};
 pub use blocks::Blocks;
 pub use builder::{Allow, Builder};
-pub use call::{Call, CallError, CallReply, Pick, Pong};
+pub use call::{Call, CallError, CallReply, Items, Pick, Pong};
 pub use client::{Client, ConnectError};
 pub use dht::{Dht, DhtError, DhtStats, PeerFound, ProvidersFound, TablePeer, ValueFound};
 pub use endpoint::{
-    ArgsError, Arguments, Context, DynHandler, Endpoint, EndpointError, Erased, Handler, HandlerError, IntoArgs,
-    Kwargs, Parameter, Registration, parameters,
+    ArgsError, Arguments, Context, DynHandler, DynStreamHandler, Endpoint, EndpointError, Erased, Handler,
+    HandlerError, IntoArgs, ItemSender, Kwargs, Outlet, Parameter, Registration, StreamOf, parameters,
 };
 pub use events::{Events, NodeEvent};
 pub use find::{FindError, Found, Query, Via};

@@ -27,7 +27,9 @@ use crate::{
     call::{Call, CallError, Pong},
     command::Command,
     dht::Dht,
-    endpoint::{DynHandler, Endpoint, EndpointError, Handler, HandlerError, IntoArgs, Registration},
+    endpoint::{
+        DynHandler, DynStreamHandler, Endpoint, EndpointError, Handler, HandlerError, IntoArgs, Registration, Run,
+    },
     events::{Events, NodeEvent},
     find::{FindError, Found, Query},
     history::History,
@@ -383,8 +385,8 @@ impl Node {
     where
         H: Handler<A, R>,
     {
-        let (endpoint, handler) = endpoint.with_handler(handler);
-        self.register_dyn(endpoint, handler)
+        let (endpoint, run) = endpoint.with_handler(handler);
+        self.0.endpoints.register(endpoint, run)
     }
 
     /// Adds an endpoint whose types are known only at run time.
@@ -396,7 +398,19 @@ impl Node {
         endpoint: Endpoint,
         handler: Arc<dyn DynHandler>,
     ) -> Result<Registration, EndpointError> {
-        self.0.endpoints.register(endpoint, handler)
+        self.0.endpoints.register(endpoint, Run::Once(handler))
+    }
+
+    /// The same for one whose result is a stream.
+    ///
+    /// # Errors
+    /// As for [`Node::register`].
+    pub fn register_stream_dyn(
+        &self,
+        endpoint: Endpoint,
+        handler: Arc<dyn DynStreamHandler>,
+    ) -> Result<Registration, EndpointError> {
+        self.0.endpoints.register(endpoint, Run::Stream(handler))
     }
 
     /// Removes an endpoint; false if there was none.

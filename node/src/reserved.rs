@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::Answerer,
-    endpoint::{Arguments, Context, DynHandler, Endpoint, EndpointError, Endpoints, HandlerError},
+    endpoint::{Arguments, Context, DynHandler, Endpoint, EndpointError, Endpoints, HandlerError, Run},
     node::{Node, WeakNode},
     value::to_json,
 };
@@ -142,7 +142,7 @@ impl NodeEndpoints {
         // Public: an answer is brought by whoever has one, and its event is checked like any other.
         endpoints.register_reserved(
             Endpoint::new(EVENT).public().idempotent(),
-            Arc::new(Brought { node, answerer, endpoints: served }),
+            Run::Once(Arc::new(Brought { node, answerer, endpoints: served })),
         )?;
         crate::artifacts::register(&self.node, endpoints)?;
         crate::history::register(&self.node, endpoints)?;

@@ -2,6 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -144,10 +148,55 @@ fn served_programs_emitted_events_and_what_a_watcher_sees() {
     let told = home.run(&["--json", "broadcast", "garden", "--endpoint", "count", "--replies", "1"]).exits(0);
     assert_eq!(told.stdout.matches("\"kind\":\"progress\"").count(), 3, "each line is told: {told}");
     told.says("\"result\":[1,2,3]");
+    home.run(&["call", "cap:count", "--list"]).exits(0).says("(--stream)");
+    // Item by item, for who wants them so.
+    home.run(&["call", "cap:count", "count", "--stream"]).exits(0).says("1\n2\n3\n");
+    let told = home.run(&["--json", "call", "cap:count", "count", "--stream"]).exits(0);
+    let lines: Vec<Value> =
+        told.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let values: Vec<_> = lines.iter().filter(|line| line["kind"] == "item").map(|line| &line["value"]).collect();
+    assert_eq!(values, [1, 2, 3], "{told}");
+    let last = lines.last().expect("a summary");
+    assert_eq!(
+        (last["kind"].as_str(), last["items"].as_u64(), last["ok"].as_bool()),
+        (Some("summary"), Some(3), Some(true)),
+        "{told}"
+    );
     drop(count);
     home.run(&["emit", "no subject", "--swarm", "garden"]).exits(2).complains("is no subject");
     home.run(&["emit", "x", "--swarm", "elsewhere"]).exits(6).complains("nobody in swarm");
     drop(shout);
+}
+
+#[test]
+fn a_program_without_an_end_is_read_line_by_line_and_ends_with_its_reader() {
+    let home = Home::new();
+    let script = home.script("ticks", "echo $$ >\"$0.pid\"; n=0; while :; do n=$((n + 1)); echo $n; done");
+    let port = free_port().to_string();
+    let args = ["--no-mdns", "serve", "ticks", "--stream", "--swarm", "garden", "--port", &port, "--", &script];
+    let mut node = Node::start(home.command(args)).ready();
+    let mut command = home.command(["call", "cap:ticks", "ticks", "--stream"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut reader = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(reader.stdout.take().expect("piped")).lines();
+    for n in 1..=20_000_u32 {
+        assert_eq!(lines.next().expect("a line").expect("read"), n.to_string());
+    }
+    let pid = fs::read_to_string(format!("{script}.pid")).expect("it has started");
+    let process = format!("/proc/{}", pid.trim());
+    assert!(Path::new(&process).exists(), "it waits for its reader, or runs");
+    drop(lines);
+    assert!(until(SOON, || reader.try_wait().expect("asked")).is_some(), "a closed pipe ends the reader");
+    assert!(until(SOON, || (!Path::new(&process).exists()).then_some(())).is_some(), "and that ends the program");
+    let rss = node.rss_kib().expect("it runs");
+    assert!(rss < 200 * 1024, "{rss} KiB: what was printed is not kept");
+    assert!(node.is_alive());
+    // An error after items is told, and what came before it stands.
+    let failing = ["--no-mdns", "serve", "fails", "--stream", "--swarm", "garden", "--", "sh", "-c", "echo 1; exit 3"];
+    let failing = Node::start(home.command(failing)).ready();
+    let told = home.run(&["call", "cap:fails", "fails", "--stream"]).exits(7).complains("exit 3");
+    assert_eq!(told.stdout, "1\n");
+    drop(failing);
 }
 
 #[test]

@@ -130,7 +130,7 @@ async fn a_stock_program_with_our_codec_calls_and_is_called() {
     let serving = tokio::spawn(serve(swarm, |request: Req| {
         let endpoint = request.endpoint;
         assert_eq!(request.args.as_ref(), b"\x92\x01\x02");
-        rpc::Reply { id: request.id, outcome: Ok([&[0xa3], endpoint.as_bytes()].concat().into()) }
+        rpc::Reply { id: request.id, outcome: Ok([&[0xa3], endpoint.as_bytes()].concat().into()), stream: false }
     }));
     let answer: String = node.call(addr.to_string().as_str(), "abc", (1, 2)).await.expect("an answer");
     assert_eq!(answer, "abc");
@@ -289,7 +289,7 @@ async fn a_peer_that_lies_about_an_artifact_is_not_believed() {
     let serving = tokio::spawn(serve(swarm, |request: Req| {
         let id = request.id;
         if request.endpoint != "_node.artifact.get" {
-            return rpc::Reply { id, outcome: Ok(request.args) };
+            return rpc::Reply { id, outcome: Ok(request.args), stream: false };
         }
         let (name, offset): (String, u64) = p2pnode_wire::msgpack::decode(&request.args).expect("a name and an offset");
         let (size, sha256, bytes) = told(&name);
@@ -299,7 +299,7 @@ async fn a_peer_that_lies_about_an_artifact_is_not_believed() {
         let (kind, mime, encoding, description) = ("", "", "", "");
         let artifact = Listed { name: "x", kind, mime, encoding, description, meta, size, sha256, created_ms };
         let part = rmp_serde::to_vec_named(&Part { artifact, offset, data }).expect("a part");
-        rpc::Reply { id, outcome: Ok(part.into()) }
+        rpc::Reply { id, outcome: Ok(part.into()), stream: false }
     }));
     // It is known by its address alone.
     let _: (i64,) = node.call(addr.to_string().as_str(), "echo", (1,)).await.expect("an answer");

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures_timer::Delay;
 use libp2p_core::{Endpoint, Multiaddr};
@@ -26,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CallError, Client, Codec, Config, Incoming, Reply, Request, Responder, Road, Service,
-    client::Command,
+    client::{Command, Whole},
     codec::Budget,
     lines::Lines,
     mux::{self, Counters, Links, Shared},
@@ -49,7 +48,7 @@ pub struct Roads {
 /// RPC emits no events: calls come through the [`Service`], answers through the [`Client`].
 pub type Event = std::convert::Infallible;
 
-type Outcome = oneshot::Sender<Result<Bytes, CallError>>;
+type Outcome = oneshot::Sender<Result<Whole, CallError>>;
 
 /// A call on the classic road whose substream was asked for.
 struct Waiting {
@@ -102,8 +101,9 @@ impl Behaviour {
             counters: counters.clone(),
             budget: budget.clone(),
         };
-        let roads = Roads { fast: mux::Behaviour::new(shared, links.clone()), classic: classic(&config, budget) };
-        let client = Client { commands: sender, links, counters: counters.clone(), config: config.clone() };
+        let roads =
+            Roads { fast: mux::Behaviour::new(shared, links.clone()), classic: classic(&config, budget.clone()) };
+        let client = Client { commands: sender, links, counters: counters.clone(), config: config.clone(), budget };
         let lines = Lines::new(config.classic_streams, config.in_flight_per_peer);
         let behaviour = Self {
             roads,
@@ -179,7 +179,7 @@ impl Behaviour {
         }
     }
 
-    fn answered(&mut self, id: OutboundRequestId, outcome: Result<Bytes, CallError>) {
+    fn answered(&mut self, id: OutboundRequestId, outcome: Result<Whole, CallError>) {
         if let Some(waiting) = self.waiting.remove(&id) {
             let _ = waiting.reply.send(outcome);
         }
@@ -192,7 +192,9 @@ impl Behaviour {
                 self.serve(peer, connection_id, request, channel);
             }
             Event::Message { message: Message::Response { request_id, response }, .. } => {
-                self.answered(request_id, response.outcome.map_err(CallError::Remote));
+                let stream = response.stream;
+                let outcome = response.outcome.map(|result| Whole { result, stream });
+                self.answered(request_id, outcome.map_err(CallError::Remote));
                 self.ended(request_id);
             }
             Event::OutboundFailure { request_id, error, .. } => {
@@ -210,11 +212,12 @@ impl Behaviour {
         let Some((remote, ended)) = self.connections.get(&connection) else { return };
         self.counters.classic_served.fetch_add(1, Ordering::Relaxed);
         let (id, replies) = (req.id, self.replies.0.clone());
-        let reply = Responder::classic(Box::new(move |outcome| {
-            if replies.try_send((channel, Reply { id, outcome })).is_err() {
+        let reply = move |outcome, stream| {
+            if replies.try_send((channel, Reply { id, outcome, stream })).is_err() {
                 tracing::warn!("answers of the classic road pile up; one was dropped");
             }
-        }));
+        };
+        let reply = Responder::classic(Box::new(reply), req.window.is_some());
         let request = Request::from_req(req, self.config.max_timeout);
         let deadline = Instant::now() + request.timeout;
         self.service.serve(Incoming {

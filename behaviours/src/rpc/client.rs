@@ -9,12 +9,16 @@ use futures::future::{Either, select};
 use futures_timer::Delay;
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
-use p2pnode_wire::rpc::{Req, TEXT_MAX};
+use p2pnode_wire::{
+    msgpack,
+    rpc::{Req, TEXT_MAX},
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CallError, Config, Request, Road,
-    mux::{Counters, Link, Links, Route},
+    CallError, Config, Items, Request, Road,
+    codec::Budget,
+    mux::{Counters, Inbox, Link, Links, Route},
 };
 
 /// Times a call looks for a new link when the one it found has just closed.
@@ -22,7 +26,14 @@ const MAX_LINK_TRIES: usize = 3;
 
 pub(crate) enum Command {
     Open { peer: PeerId, reply: oneshot::Sender<Result<Route, CallError>> },
-    Classic { peer: PeerId, req: Box<Req>, deadline: Instant, reply: oneshot::Sender<Result<Bytes, CallError>> },
+    Classic { peer: PeerId, req: Box<Req>, deadline: Instant, reply: oneshot::Sender<Result<Whole, CallError>> },
+}
+
+/// A result that came in one.
+pub(crate) struct Whole {
+    pub(crate) result: Bytes,
+    /// It is the array of all items of a stream.
+    pub(crate) stream: bool,
 }
 
 /// Calls of a node so far, by road.
@@ -62,6 +73,7 @@ pub struct Client {
     pub(crate) links: Links,
     pub(crate) counters: Arc<Counters>,
     pub(crate) config: Arc<Config>,
+    pub(crate) budget: Budget,
 }
 
 impl fmt::Debug for Client {
@@ -77,6 +89,59 @@ impl Client {
     /// # Errors
     /// [`CallError`]; [`CallError::may_have_run`] tells whether repeating could run it twice.
     pub async fn call(&self, peer: PeerId, request: Request) -> Result<Answer, CallError> {
+        let deadline = self.admit(&request)?;
+        for _ in 0..MAX_LINK_TRIES {
+            match self.route(peer, deadline).await? {
+                Route::Classic => return self.classic(peer, request, deadline).await.map(|(answer, _)| answer),
+                Route::Fast(link) => match Ongoing::start(&link, request.clone(), deadline) {
+                    // Closed between lookup and use; nothing was sent.
+                    Err(CallError::Unreachable { .. }) => {}
+                    Err(error) => return Err(error),
+                    Ok(ongoing) => return self.fast(ongoing).await,
+                },
+            }
+        }
+        Err(closed())
+    }
+
+    /// Calls an endpoint of `peer` and takes the result item by item; ready when the peer has begun to answer. What is no
+    /// stream is one item. A peer that speaks only the classic road sends all items in one, at the end.
+    ///
+    /// # Errors
+    /// [`CallError`], if it is told before the first item; else it is the last item.
+    pub async fn stream(&self, peer: PeerId, mut request: Request) -> Result<Items, CallError> {
+        let deadline = self.admit(&request)?;
+        request.window = Some(self.config.window);
+        for _ in 0..MAX_LINK_TRIES {
+            match self.route(peer, deadline).await? {
+                Route::Classic => return self.classic_items(peer, request, deadline).await,
+                Route::Fast(link) => {
+                    let inbox = Inbox::new(self.config.window, self.config.max_body, &self.budget);
+                    match link.start_items(&inbox, request.clone(), deadline) {
+                        Err(CallError::Unreachable { .. }) => {}
+                        Err(error) => return Err(error),
+                        Ok(id) => {
+                            self.counters.fast_calls.fetch_add(1, Ordering::Relaxed);
+                            let mut items = Items::coming(link, id, inbox);
+                            return items.begun().await.map(|()| items);
+                        }
+                    }
+                }
+            }
+        }
+        Err(closed())
+    }
+
+    async fn classic_items(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<Items, CallError> {
+        let (answer, stream) = self.classic(peer, request, deadline).await?;
+        if !stream {
+            return Ok(Items::all([answer.result]));
+        }
+        msgpack::elements(&answer.result).map(Items::all).map_err(|error| CallError::Malformed(error.to_string()))
+    }
+
+    /// Whether it can be sent at all, and until when it has time.
+    fn admit(&self, request: &Request) -> Result<Instant, CallError> {
         let size = request.body_len();
         if size > self.config.max_body {
             return Err(CallError::TooLarge { size, max: self.config.max_body });
@@ -86,19 +151,7 @@ impl Client {
         if let Some(size) = words.into_iter().flatten().find(|size| *size > TEXT_MAX) {
             return Err(CallError::TooLarge { size, max: TEXT_MAX });
         }
-        let deadline = Instant::now() + request.timeout.min(self.config.max_timeout);
-        for _ in 0..MAX_LINK_TRIES {
-            match self.route(peer, deadline).await? {
-                Route::Classic => return self.classic(peer, request, deadline).await,
-                Route::Fast(link) => match Ongoing::start(&link, request.clone(), deadline) {
-                    // Closed between lookup and use; nothing was sent.
-                    Err(CallError::Unreachable { .. }) => {}
-                    Err(error) => return Err(error),
-                    Ok(ongoing) => return self.fast(ongoing).await,
-                },
-            }
-        }
-        Err(CallError::Unreachable { reason: "the connection closed again and again".into() })
+        Ok(Instant::now() + request.timeout.min(self.config.max_timeout))
     }
 
     /// Calls made and served so far.
@@ -136,7 +189,8 @@ impl Client {
         Ok(Answer { result, road: Road::Fast, remote: Some(ongoing.link.remote.clone()) })
     }
 
-    async fn classic(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<Answer, CallError> {
+    /// The answer, and whether it is the array of all items of a stream.
+    async fn classic(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<(Answer, bool), CallError> {
         self.counters.classic_calls.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let left = deadline.saturating_duration_since(Instant::now());
@@ -144,9 +198,13 @@ impl Client {
         let req = Box::new(request.into_req(1, left));
         let command = Command::Classic { peer, req, deadline, reply };
         self.commands.send(command).await.map_err(|_| CallError::Shutdown)?;
-        let result = answer.await.unwrap_or(Err(CallError::Shutdown))?;
-        Ok(Answer { result, road: Road::Classic, remote: None })
+        let Whole { result, stream } = answer.await.unwrap_or(Err(CallError::Shutdown))?;
+        Ok((Answer { result, road: Road::Classic, remote: None }, stream))
     }
+}
+
+fn closed() -> CallError {
+    CallError::Unreachable { reason: "the connection closed again and again".into() }
 }
 
 async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {

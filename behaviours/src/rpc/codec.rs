@@ -29,6 +29,8 @@ pub struct Reply {
     pub id: u64,
     /// MessagePack body, or the error.
     pub outcome: Result<Bytes, RpcError>,
+    /// The body is the array of all items of a stream. Only for callers that named a window.
+    pub stream: bool,
 }
 
 /// Bytes being received from all peers together. Cheap to clone; clones share one count.
@@ -57,6 +59,13 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Gives `n` bytes back.
+    pub(crate) fn shrink(&mut self, n: usize) {
+        let n = n.min(self.held);
+        self.held -= n;
+        self.budget.used.fetch_sub(n, Ordering::Relaxed);
+    }
+
     /// Takes `n` more bytes; false, and nothing taken, when the budget is spent.
     pub(crate) fn grow(&mut self, n: usize) -> bool {
         let before = self.budget.used.fetch_add(n, Ordering::Relaxed);
@@ -175,8 +184,8 @@ impl request_response::Codec for Codec {
         T: AsyncRead + Unpin + Send,
     {
         match self.read_message(io).await? {
-            Message::Res { id, result, more: false } => Ok(Reply { id, outcome: Ok(result) }),
-            Message::Err { id, error } => Ok(Reply { id, outcome: Err(error) }),
+            Message::Res { id, result, more: false, stream } => Ok(Reply { id, outcome: Ok(result), stream }),
+            Message::Err { id, error } => Ok(Reply { id, outcome: Err(error), stream: false }),
             _ => Err(invalid("not a reply")),
         }
     }
@@ -194,7 +203,7 @@ impl request_response::Codec for Codec {
     {
         let id = reply.id;
         let message = match reply.outcome {
-            Ok(result) => Message::Res { id, result, more: false },
+            Ok(result) => Message::Res { id, result, more: false, stream: reply.stream },
             Err(error) => Message::Err { id, error },
         };
         write_message(io, &message).await

@@ -16,6 +16,9 @@ pub struct Config {
     pub in_flight_per_peer: usize,
     /// Largest request or result body. Default 4 MiB.
     pub max_body: usize,
+    /// Of a result that comes item by item, so much may be on its way or wait for its reader; an item counts 64 besides
+    /// its bytes. Default 256 KiB.
+    pub window: u32,
     /// Bodies being received from everybody together, so that many half-sent requests cannot fill the memory.
     /// Default 64 MiB.
     pub inbound_budget: usize,
@@ -37,6 +40,7 @@ impl Default for Config {
             serve_fast: true,
             in_flight_per_peer: limits::MAX_IN_FLIGHT_PER_PEER,
             max_body: limits::MAX_BODY,
+            window: limits::WINDOW,
             inbound_budget: 64 * 1024 * 1024,
             max_timeout: Duration::from_secs(600),
             read_timeout: Duration::from_secs(10),

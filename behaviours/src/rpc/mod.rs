@@ -13,14 +13,16 @@
 //! Handlers run inside the connection's own task, so the swarm task sees a peer once, when its link opens, and never a
 //! call. What a [`Service`] does with a call it does elsewhere: it must return at once.
 //!
-//! Unary calls, deadlines, cancellation on drop and bodies of up to [`Config::max_body`] in chunks under credit are
-//! here; see `docs/protocol.md` for the bytes.
+//! A result is one body of up to [`Config::max_body`], in chunks under credit, or a stream of items as long as the
+//! call's time, of which no more is on its way than the reader's window. Deadlines end a call on both sides, dropping it
+//! cancels it at the peer; see `docs/protocol.md` for the bytes.
 
 mod behaviour;
 mod client;
 mod codec;
 mod config;
 mod error;
+mod items;
 mod lines;
 mod mux;
 mod service;
@@ -30,5 +32,6 @@ pub use client::{Answer, Client, Stats};
 pub use codec::{Codec, Reply};
 pub use config::Config;
 pub use error::CallError;
+pub use items::Items;
 pub use mux::describe_dial_error;
-pub use service::{Calls, Incoming, Request, Responder, Road, Service, channel};
+pub use service::{Calls, Incoming, ItemSender, NotTaken, Request, Responder, Road, Service, channel};

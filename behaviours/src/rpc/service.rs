@@ -1,21 +1,23 @@
 use std::{
     fmt,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::SwarmId,
+    limits, msgpack,
     rpc::Req,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::mux::Inbound;
+use super::mux::{Gone, Inbound};
 
 /// Which of the two protocols carried a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,6 +59,9 @@ pub struct Request {
     pub hop: u8,
     /// MessagePack map of the caller's own notes.
     pub meta: Option<Bytes>,
+    /// The caller takes the result item by item, if it is a stream, and so many bytes of it may be on their way.
+    /// [`Client::stream`](super::Client::stream) sets it.
+    pub window: Option<u32>,
 }
 
 impl Request {
@@ -72,6 +77,7 @@ impl Request {
             trace: None,
             hop: 0,
             meta: None,
+            window: None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Request {
             kwargs: self.kwargs,
             left_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
             more: false,
+            window: self.window,
             idem: self.idem,
             trace: self.trace,
             hop: self.hop,
@@ -106,6 +113,7 @@ impl Request {
             trace: req.trace,
             hop: req.hop,
             meta: req.meta,
+            window: req.window,
         }
     }
 }
@@ -154,23 +162,46 @@ impl<F: Fn(Incoming) + Send + Sync + 'static> Service for F {
     }
 }
 
-pub(crate) type ClassicReply = Box<dyn FnOnce(Result<Bytes, RpcError>) + Send>;
+/// Takes the outcome, and whether it is the array of all items of a stream.
+pub(crate) type ClassicReply = Box<dyn FnOnce(Result<Bytes, RpcError>, bool) + Send>;
 
 enum Way {
     Fast(Arc<Inbound>, u64),
     Classic(ClassicReply),
 }
 
+impl Way {
+    fn finish(self, outcome: Result<Bytes, RpcError>, stream: bool) {
+        match self {
+            Self::Fast(link, id) => link.finish(id, outcome),
+            Self::Classic(send) => send(outcome, stream),
+        }
+    }
+}
+
+fn unanswered() -> RpcError {
+    RpcError::new(ErrorCode::InternalError, "the handler ended without an answer")
+}
+
 /// Where the answer to one call goes. Dropped without an answer, the caller is told `INTERNAL_ERROR`.
-pub struct Responder(Option<Way>);
+pub struct Responder {
+    way: Option<Way>,
+    /// The caller takes items as they come.
+    stream: bool,
+}
 
 impl Responder {
-    pub(crate) fn fast(link: Arc<Inbound>, id: u64) -> Self {
-        Self(Some(Way::Fast(link, id)))
+    pub(crate) fn fast(link: Arc<Inbound>, id: u64, stream: bool) -> Self {
+        Self { way: Some(Way::Fast(link, id)), stream }
     }
 
-    pub(crate) fn classic(send: ClassicReply) -> Self {
-        Self(Some(Way::Classic(send)))
+    pub(crate) fn classic(send: ClassicReply, stream: bool) -> Self {
+        Self { way: Some(Way::Classic(send)), stream }
+    }
+
+    /// One that hands the answer to `send`, for calls that came over neither road.
+    pub fn to(send: impl FnOnce(Result<Bytes, RpcError>) + Send + 'static) -> Self {
+        Self::classic(Box::new(|outcome, _| send(outcome)), false)
     }
 
     /// Answers with a MessagePack body.
@@ -185,22 +216,31 @@ impl Responder {
 
     /// Answers either way.
     pub fn finish(mut self, outcome: Result<Bytes, RpcError>) {
-        self.send(outcome);
+        if let Some(way) = self.way.take() {
+            way.finish(outcome, false);
+        }
     }
 
-    fn send(&mut self, outcome: Result<Bytes, RpcError>) {
-        match self.0.take() {
-            Some(Way::Fast(link, id)) => link.finish(id, outcome),
-            Some(Way::Classic(send)) => send(outcome),
-            None => {}
-        }
+    /// Answers item by item. A caller that cannot take them so gets an array of all at the end: as many as an array may
+    /// have (4,096), and `max` bytes of them.
+    pub fn items(mut self, max: usize) -> ItemSender {
+        ItemSender(match self.way.take() {
+            Some(Way::Fast(link, id)) if self.stream => {
+                link.begin_items(id);
+                Sending::Items(link, id)
+            }
+            Some(way) => {
+                Sending::Whole(Box::new(Collected { way, stream: self.stream, max, count: 0, items: BytesMut::new() }))
+            }
+            None => Sending::Over,
+        })
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if self.0.is_some() {
-            self.send(Err(RpcError::new(ErrorCode::InternalError, "the handler ended without an answer")));
+        if let Some(way) = self.way.take() {
+            way.finish(Err(unanswered()), false);
         }
     }
 }
@@ -208,6 +248,101 @@ impl Drop for Responder {
 impl fmt::Debug for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Responder")
+    }
+}
+
+/// Items for a caller that wants them all in one.
+struct Collected {
+    way: Way,
+    stream: bool,
+    max: usize,
+    count: u32,
+    items: BytesMut,
+}
+
+impl Collected {
+    fn add(&mut self, item: &[u8]) -> Result<(), RpcError> {
+        let full = usize::try_from(self.count).is_ok_and(|count| count >= limits::MAX_COLLECTION);
+        if full || self.items.len().saturating_add(item.len()) > self.max {
+            let message =
+                format!("more than {} items, or {} bytes: take them as a stream", limits::MAX_COLLECTION, self.max);
+            return Err(RpcError::new(ErrorCode::TooLarge, message));
+        }
+        self.count = self.count.saturating_add(1);
+        self.items.extend_from_slice(item);
+        Ok(())
+    }
+
+    fn finish(self, outcome: Result<(), RpcError>) {
+        let outcome = outcome.map(|()| msgpack::array(self.count, &self.items));
+        self.way.finish(outcome, self.stream);
+    }
+}
+
+enum Sending {
+    Items(Arc<Inbound>, u64),
+    Whole(Box<Collected>),
+    Over,
+}
+
+/// Sends the items of one result. Dropped before [`finish`](Self::finish), the caller is told `INTERNAL_ERROR`.
+pub struct ItemSender(Sending);
+
+/// The caller wants no more items: it has cancelled, its connection is gone, or they are more than it can take in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the caller takes no more items")]
+pub struct NotTaken;
+
+impl ItemSender {
+    /// Sends one, as MessagePack; waits while the caller has enough to read.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn send(&mut self, item: Bytes) -> Result<(), NotTaken> {
+        let mut left = Some(item);
+        std::future::poll_fn(|cx| self.poll_send(&mut left, cx)).await
+    }
+
+    /// [`send`](Self::send) for futures written by hand: what has not left is in `item`, and must be given again.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub fn poll_send(&mut self, item: &mut Option<Bytes>, cx: &mut Context<'_>) -> Poll<Result<(), NotTaken>> {
+        let refused = match &mut self.0 {
+            Sending::Items(link, id) => return link.poll_item(*id, item, cx).map_err(|Gone| NotTaken),
+            Sending::Whole(all) => match all.add(&item.take().unwrap_or_default()) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refused) => refused,
+            },
+            Sending::Over => return Poll::Ready(Err(NotTaken)),
+        };
+        self.end(Err(refused));
+        Poll::Ready(Err(NotTaken))
+    }
+
+    /// All have been sent, or no more will be.
+    pub fn finish(mut self, outcome: Result<(), RpcError>) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Result<(), RpcError>) {
+        match std::mem::replace(&mut self.0, Sending::Over) {
+            Sending::Items(link, id) => link.finish_items(id, outcome),
+            Sending::Whole(all) => all.finish(outcome),
+            Sending::Over => {}
+        }
+    }
+}
+
+impl Drop for ItemSender {
+    fn drop(&mut self) {
+        self.end(Err(unanswered()));
+    }
+}
+
+impl fmt::Debug for ItemSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ItemSender")
     }
 }
 

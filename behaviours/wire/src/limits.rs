@@ -39,6 +39,10 @@ bounds! {
     CHUNK: usize = 16 * 1024;
     /// Chunks that may leave before the receiver has given credit.
     INITIAL_CREDIT: u32 = 16;
+    /// What an item of a streamed result takes of its reader's window, besides its bytes.
+    ITEM_COST: u32 = 64;
+    /// The window of a reader of ours, in bytes: 1,600 values of 100 bytes, or 16 large frames.
+    WINDOW: u32 = 256 * 1024;
     /// Calls in flight per peer and direction.
     MAX_IN_FLIGHT_PER_PEER: usize = 512;
     /// Calls in flight per endpoint.

@@ -1,5 +1,6 @@
 //! MessagePack with bounds: a pre-scan of the opcodes, then serde.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use rmp::Marker;
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +158,32 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError>
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(limits::MAX_DEPTH.saturating_add(2));
     T::deserialize(&mut deserializer).map_err(|e| DecodeError::Unexpected(e.to_string()))
+}
+
+/// The array of `count` values, each of which `items` has encoded, one after the other.
+pub fn array(count: u32, items: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(items.len().saturating_add(5));
+    // Writing into a buffer that grows cannot fail.
+    let _ = rmp::encode::write_array_len(&mut (&mut out).writer(), count);
+    out.extend_from_slice(items);
+    out.freeze()
+}
+
+/// The values of an array, as slices of `bytes`.
+///
+/// # Errors
+/// [`DecodeError`], also where it is something else than an array.
+pub fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, DecodeError> {
+    scan(bytes, Bounds::default())?;
+    let mut rest: &[u8] = bytes;
+    let count = rmp::decode::read_array_len(&mut rest).map_err(|_| DecodeError::Unexpected("not an array".into()))?;
+    let mut elements = Vec::new();
+    for _ in 0..count {
+        let (element, tail) = rest.split_at_checked(measure(rest)?).ok_or(DecodeError::Truncated)?;
+        elements.push(bytes.slice_ref(element));
+        rest = tail;
+    }
+    Ok(elements)
 }
 
 /// Encodes a value, structs as maps with string keys. Types that serde cannot express in MessagePack give an empty

@@ -1,7 +1,7 @@
 //! The envelopes of both RPC roads: MessagePack maps with string keys, each in one frame.
 //!
 //! Bodies with `more`: the items after a `req` concatenate to the MessagePack array `[args: bin, kwargs: bin]`; the
-//! items after a `res` with `more` append to its `result`. The hot path: encoding writes straight into the buffer,
+//! items after a `res` with `more` append to its `result`, unless it is a `stream`: then each is a value. The hot path: encoding writes straight into the buffer,
 //! decoding is one scan and one pass whose bodies are slices of the frame.
 
 use std::{fmt, time::Duration};
@@ -12,6 +12,7 @@ use rmp::{decode, encode};
 use crate::{
     error::{ErrorCode, RpcError},
     ids::SwarmId,
+    limits,
     msgpack::{self, Bounds, DecodeError},
 };
 
@@ -34,6 +35,8 @@ pub enum Message {
         result: Bytes,
         /// Items follow.
         more: bool,
+        /// The items are values, each for itself. Without `more`, `result` is the array of all.
+        stream: bool,
     },
     /// A call failed.
     Err {
@@ -50,6 +53,8 @@ pub enum Message {
         n: u32,
         /// The part.
         body: Bytes,
+        /// In a stream: the value goes on in the next item.
+        more: bool,
     },
     /// The body is complete.
     End {
@@ -61,11 +66,11 @@ pub enum Message {
         /// For which call.
         id: u64,
     },
-    /// So many more items may come.
+    /// So much more may come.
     Credit {
         /// For which call.
         id: u64,
-        /// Items.
+        /// Items of a body; of a stream, what they cost.
         n: u32,
     },
 }
@@ -87,6 +92,8 @@ pub struct Req {
     pub left_ms: u32,
     /// The body follows in items.
     pub more: bool,
+    /// The caller takes a result item by item, and so much of it may be on its way: see [`item_cost`].
+    pub window: Option<u32>,
     /// Key of a call that may be repeated.
     pub idem: Option<[u8; 16]>,
     /// W3C `traceparent`.
@@ -95,6 +102,11 @@ pub struct Req {
     pub hop: u8,
     /// MessagePack map.
     pub meta: Option<Bytes>,
+}
+
+/// What an item of a stream takes of the window of its reader: its bytes, and what it costs to keep it.
+pub fn item_cost(body: &[u8]) -> u32 {
+    u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(limits::ITEM_COST)
 }
 
 impl fmt::Debug for Req {
@@ -112,9 +124,11 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Req(req) => fmt::Debug::fmt(req, f),
-            Self::Res { id, result, more } => write!(f, "Res({id}, {} bytes, more: {more})", result.len()),
+            Self::Res { id, result, more, stream } => {
+                write!(f, "Res({id}, {} bytes, more: {more}, stream: {stream})", result.len())
+            }
             Self::Err { id, error } => write!(f, "Err({id}, {error:?})"),
-            Self::Item { id, n, body } => write!(f, "Item({id}, {n}, {} bytes)", body.len()),
+            Self::Item { id, n, body, more } => write!(f, "Item({id}, {n}, {} bytes, more: {more})", body.len()),
             Self::End { id } => write!(f, "End({id})"),
             Self::Cancel { id } => write!(f, "Cancel({id})"),
             Self::Credit { id, n } => write!(f, "Credit({id}, {n})"),
@@ -180,6 +194,14 @@ impl Writer<'_> {
         let _ = encode::write_bool(&mut self.0.writer(), b);
     }
 
+    /// Left out where it is not set.
+    fn flag(&mut self, key: &str, set: bool) {
+        if set {
+            self.str(key);
+            self.bool(true);
+        }
+    }
+
     fn bin(&mut self, bytes: &[u8]) {
         let _ = encode::write_bin_len(&mut self.0.writer(), u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.0.put_slice(bytes);
@@ -209,22 +231,21 @@ impl Message {
     fn write(&self, w: &mut Writer<'_>) {
         match self {
             Self::Req(req) => req.write(w),
-            Self::Res { id, result, more } => {
-                w.head(1usize.saturating_add(usize::from(*more)), "res", *id);
+            Self::Res { id, result, more, stream } => {
+                w.head(1usize.saturating_add(usize::from(*more)).saturating_add(usize::from(*stream)), "res", *id);
                 w.str("result");
                 w.bin(result);
-                if *more {
-                    w.str("more");
-                    w.bool(true);
-                }
+                w.flag("more", *more);
+                w.flag("stream", *stream);
             }
             Self::Err { id, error } => write_error(w, *id, error),
-            Self::Item { id, n, body } => {
-                w.head(2, "item", *id);
+            Self::Item { id, n, body, more } => {
+                w.head(2usize.saturating_add(usize::from(*more)), "item", *id);
                 w.str("n");
                 w.uint(u64::from(*n));
                 w.str("body");
                 w.bin(body);
+                w.flag("more", *more);
             }
             Self::End { id } => w.head(0, "end", *id),
             Self::Cancel { id } => w.head(0, "cancel", *id),
@@ -253,8 +274,9 @@ impl Message {
 
 impl Req {
     fn write(&self, w: &mut Writer<'_>) {
-        let optional = [self.swarm.is_some(), self.more, self.idem.is_some(), self.trace.is_some(), self.hop > 0];
-        let fields = optional.iter().chain([&self.meta.is_some()]).filter(|set| **set).count();
+        let words = [self.swarm.is_some(), self.idem.is_some(), self.trace.is_some(), self.meta.is_some()];
+        let numbers = [self.more, self.window.is_some(), self.hop > 0];
+        let fields = words.iter().chain(&numbers).filter(|set| **set).count();
         w.head(fields.saturating_add(4), "req", self.id);
         if let Some(swarm) = &self.swarm {
             w.str("swarm");
@@ -268,9 +290,10 @@ impl Req {
         w.bin(&self.kwargs);
         w.str("left_ms");
         w.uint(u64::from(self.left_ms));
-        if self.more {
-            w.str("more");
-            w.bool(true);
+        w.flag("more", self.more);
+        if let Some(window) = self.window {
+            w.str("window");
+            w.uint(u64::from(window));
         }
         if let Some(idem) = &self.idem {
             w.str("idem");
@@ -394,6 +417,8 @@ struct Fields<'a> {
     kwargs: Option<Bytes>,
     left_ms: Option<u32>,
     more: Option<bool>,
+    window: Option<u32>,
+    stream: Option<bool>,
     idem: Option<[u8; 16]>,
     trace: Option<String>,
     hop: Option<u8>,
@@ -426,6 +451,8 @@ impl<'a> Fields<'a> {
             "kwargs" => once(&mut self.kwargs, r.bin()?),
             "left_ms" => once(&mut self.left_ms, r.small()?),
             "more" => once(&mut self.more, r.bool()?),
+            "window" => once(&mut self.window, r.small()?),
+            "stream" => once(&mut self.stream, r.bool()?),
             "idem" => once(&mut self.idem, r.array_of()?),
             "trace" => once(&mut self.trace, r.text()?),
             "hop" => once(&mut self.hop, r.small()?),
@@ -454,6 +481,7 @@ impl<'a> Fields<'a> {
                 kwargs: self.kwargs.unwrap_or_default(),
                 left_ms: self.left_ms.ok_or_else(|| missing("left_ms"))?,
                 more: self.more.unwrap_or_default(),
+                window: self.window,
                 idem: self.idem,
                 trace: self.trace,
                 hop: self.hop.unwrap_or_default(),
@@ -463,6 +491,7 @@ impl<'a> Fields<'a> {
                 id,
                 result: self.result.ok_or_else(|| missing("result"))?,
                 more: self.more.unwrap_or_default(),
+                stream: self.stream.unwrap_or_default(),
             },
             "err" => {
                 let code = self.number.and_then(ErrorCode::from_number).unwrap_or(ErrorCode::InternalError);
@@ -476,6 +505,7 @@ impl<'a> Fields<'a> {
                 id,
                 n: self.n.ok_or_else(|| missing("n"))?,
                 body: self.body.ok_or_else(|| missing("body"))?,
+                more: self.more.unwrap_or_default(),
             },
             "end" => Message::End { id },
             "cancel" => Message::Cancel { id },

@@ -41,8 +41,8 @@ fn req() -> impl Strategy<Value = Req> {
     let ids = (any::<u64>(), prop::option::of(any::<[u8; 32]>()), "[a-z._]{0,30}", any::<u32>(), any::<bool>());
     let rest =
         (bytes(), bytes(), prop::option::of(any::<[u8; 16]>()), prop::option::of("[0-9a-f-]{0,55}"), any::<u8>());
-    (ids, rest, any::<bool>()).prop_map(
-        |((id, swarm, endpoint, left_ms, more), (args, kwargs, idem, trace, hop), meta)| Req {
+    (ids, rest, any::<bool>(), prop::option::of(any::<u32>())).prop_map(
+        |((id, swarm, endpoint, left_ms, more), (args, kwargs, idem, trace, hop), meta, window)| Req {
             id,
             swarm: swarm.map(SwarmId),
             endpoint,
@@ -50,6 +50,7 @@ fn req() -> impl Strategy<Value = Req> {
             kwargs,
             left_ms,
             more,
+            window,
             idem,
             trace,
             hop,
@@ -61,9 +62,19 @@ fn req() -> impl Strategy<Value = Req> {
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         req().prop_map(Message::Req),
-        (any::<u64>(), bytes(), any::<bool>()).prop_map(|(id, result, more)| Message::Res { id, result, more }),
+        (any::<u64>(), bytes(), any::<bool>(), any::<bool>()).prop_map(|(id, result, more, stream)| Message::Res {
+            id,
+            result,
+            more,
+            stream
+        }),
         (any::<u64>(), error()).prop_map(|(id, error)| Message::Err { id, error }),
-        (any::<u64>(), any::<u32>(), bytes()).prop_map(|(id, n, body)| Message::Item { id, n, body }),
+        (any::<u64>(), any::<u32>(), bytes(), any::<bool>()).prop_map(|(id, n, body, more)| Message::Item {
+            id,
+            n,
+            body,
+            more
+        }),
         any::<u64>().prop_map(|id| Message::End { id }),
         any::<u64>().prop_map(|id| Message::Cancel { id }),
         (any::<u64>(), any::<u32>()).prop_map(|(id, n)| Message::Credit { id, n }),
@@ -406,8 +417,26 @@ fn layouts_are_frozen() {
             "0000003686a174a3726571a2696407a8656e64706f696e74a373756da461726773c403920102a66b7761726773c400a76c6566745f6d73cd03e8",
         ),
         (
-            Message::Res { id: 7, result: Bytes::from_static(b"\x03"), more: false },
+            Message::Res { id: 7, result: Bytes::from_static(b"\x03"), more: false, stream: false },
             "0000001583a174a3726573a2696407a6726573756c74c40103",
+        ),
+        (
+            Message::Req(Req {
+                id: 7,
+                endpoint: "count".into(),
+                left_ms: 1_000,
+                window: Some(262_144),
+                ..Req::default()
+            }),
+            "0000004187a174a3726571a2696407a8656e64706f696e74a5636f756e74a461726773c400a66b7761726773c400a76c6566745f6d73cd03e8a677696e646f77ce00040000",
+        ),
+        (
+            Message::Res { id: 7, result: Bytes::new(), more: true, stream: true },
+            "0000002285a174a3726573a2696407a6726573756c74c400a46d6f7265c3a673747265616dc3",
+        ),
+        (
+            Message::Item { id: 7, n: 1, body: Bytes::from_static(b"\x03"), more: true },
+            "0000001d85a174a46974656da2696407a16e01a4626f6479c40103a46d6f7265c3",
         ),
         (Message::Cancel { id: 7 }, "0000000e82a174a663616e63656ca2696407"),
     ];

@@ -41,6 +41,7 @@ pub(crate) enum Pick {
 Examples:
   p2pnode call calculator sum 1 2
   p2pnode call cap:resize image.resize @in.png -k width=320 --out out.png
+  p2pnode call builder logs --stream
 
 TARGET is a name, name@swarm, cap:X, role:X, an id or a prefix of it, host:port or a multiaddr.
 
@@ -88,6 +89,11 @@ pub(crate) struct Call {
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     #[serde(default)]
     pub(crate) pick: Pick,
+
+    /// Take the result item by item, as it comes: at most 10 minutes, or `--timeout`
+    #[arg(long, conflicts_with_all = ["list", "out", "repeat"])]
+    #[serde(default)]
+    pub(crate) stream: bool,
 
     /// Call this many times
     #[arg(long, value_name = "N", value_parser = count)]

@@ -194,7 +194,7 @@ pub(crate) struct Serve {
     #[arg(long = "deadline", alias = "run-limit", value_name = "DUR", value_parser = duration)]
     pub(crate) run_limit: Option<Duration>,
 
-    /// Each line it prints is an item: who asked or broadcast hears it at once, the result is the list of all
+    /// Each line it prints is an item, told at once: to `call --stream`, and to who broadcast; to others the list of all
     #[arg(long)]
     pub(crate) stream: bool,
 

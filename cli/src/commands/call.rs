@@ -1,7 +1,11 @@
 //! `p2pnode call`: the result on stdout, nothing else.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use futures::StreamExt as _;
 use p2pnode::{Arguments, CallReply, Pick, Value, value::to_json};
 use serde_json::json;
 
@@ -23,6 +27,9 @@ use crate::{
 /// Without `--timeout`.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A call keeps its own time; the command's is so much longer, so that the better error wins.
+const LATER: Duration = Duration::from_millis(500);
+
 /// Between repeated calls.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -32,6 +39,7 @@ pub(super) async fn run(ctx: &Ctx, mut args: Call) -> Result<u8, CliError> {
     let arguments = input::arguments(&args.args, &args.named)?;
     connect::with(ctx, Want::All(None), Some(&args.target), async |session| match (&args.endpoint, args.repeat) {
         (None, _) => list(ctx, session, &args.target).await.map(|()| 0),
+        (Some(endpoint), None) if args.stream => stream(ctx, session, &args, endpoint, arguments).await,
         (Some(endpoint), None) => once(ctx, session, &args, endpoint, arguments).await.map(|()| 0),
         (Some(endpoint), Some(times)) => repeat(ctx, session, &args, endpoint, &arguments, times).await,
     })
@@ -58,19 +66,14 @@ async fn perform(
 ) -> Result<CallReply<Value>, CliError> {
     let left = ctx.left(Some(TIMEOUT)).unwrap_or(Duration::MAX);
     let timeout = if args.repeat.is_some() { left.min(TIMEOUT) } else { left };
-    let pick = match args.pick {
-        call::Pick::Rtt => Pick::Rtt,
-        call::Pick::Random => Pick::Random,
-    };
-    let call =
-        session.node().call::<Value>(session.target(&args.target), endpoint, arguments).timeout(timeout).pick(pick);
+    let call = session.node().call::<Value>(session.target(&args.target), endpoint, arguments);
+    let call = call.timeout(timeout).pick(pick(args));
     call.details().await.map_err(|error| about(session.node(), &args.target, error))
 }
 
 async fn once(ctx: &Ctx, session: &Session, args: &Call, endpoint: &str, arguments: Arguments) -> Result<(), CliError> {
     let call = perform(ctx, session, args, endpoint, arguments);
-    // The call keeps its own time; the command's is a little longer, so that the better error wins.
-    let limit = ctx.global.limit(Some(TIMEOUT)).map(|limit| limit + Duration::from_millis(500));
+    let limit = ctx.global.limit(Some(TIMEOUT)).map(|limit| limit + LATER);
     let reply = tokio::select! {
         biased;
         reply = call => reply?,
@@ -79,6 +82,62 @@ async fn once(ctx: &Ctx, session: &Session, args: &Call, endpoint: &str, argumen
     match args.out.as_deref() {
         Some(file) => save(ctx, session, endpoint, &reply, file),
         None => show(ctx, session, endpoint, &reply),
+    }
+}
+
+/// One call whose items are printed as they come.
+async fn stream(
+    ctx: &Ctx,
+    session: &Session,
+    args: &Call,
+    endpoint: &str,
+    arguments: Arguments,
+) -> Result<u8, CliError> {
+    let started = Instant::now();
+    let (mut count, mut peer) = (0_u64, None);
+    let items = async {
+        let call = session.node().call::<Value>(session.target(&args.target), endpoint, arguments).pick(pick(args));
+        let call = match ctx.left(None) {
+            Some(left) => call.timeout(left),
+            None => call,
+        };
+        let mut items = call.stream().await.map_err(|error| about(session.node(), &args.target, error))?;
+        peer = Some(items.peer().clone());
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| about(session.node(), &args.target, error))?;
+            count += 1;
+            match ctx.out.is_json() {
+                true => ctx.out.event("item", json!({"number": count, "value": to_json(&item)}))?,
+                false => ctx.out.line(&body(&item))?,
+            }
+        }
+        Ok(())
+    };
+    let limit = ctx.global.limit(None).map(|limit| limit + LATER);
+    let outcome = tokio::select! {
+        biased;
+        outcome = items => outcome,
+        error = stopped(ctx, limit) => Err(error),
+    };
+    if !ctx.out.is_json() {
+        return outcome.map(|()| 0);
+    }
+    let exit = outcome.as_ref().err().map_or(0, CliError::exit);
+    let mut line = json!({
+        "command": ctx.verb, "ok": exit == 0, "exit": exit, "endpoint": endpoint, "items": count,
+        "peer": peer.as_ref().map(reference), "elapsed_ms": millis(started.elapsed()),
+    });
+    if let Err(error) = &outcome {
+        line["error"] = error.to_json();
+    }
+    ctx.out.event("summary", line)?;
+    Ok(exit)
+}
+
+fn pick(args: &Call) -> Pick {
+    match args.pick {
+        call::Pick::Rtt => Pick::Rtt,
+        call::Pick::Random => Pick::Random,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     },
     port,
     profile::{self, Kept},
-    program::{self, Answers, Program, Serves},
+    program::{self, Answers, Program, Serves, Streams},
     ticket,
 };
 
@@ -246,7 +246,11 @@ impl Wanted {
             builder = builder.endpoint_dyn(endpoint, Arc::new(Serves(program.clone())));
         }
         if let Some((endpoint, program)) = &self.single {
-            builder = builder.endpoint_dyn(endpoint.clone(), Arc::new(Serves(program.clone())));
+            let (endpoint, program) = (endpoint.clone(), program.clone());
+            builder = match program.is_stream() {
+                true => builder.endpoint_stream_dyn(endpoint, Arc::new(Streams(program))),
+                false => builder.endpoint_dyn(endpoint, Arc::new(Serves(program))),
+            };
         }
         builder
     }

@@ -18,6 +18,7 @@ pub(crate) fn to_json(endpoint: &EndpointInfo) -> Value {
         "input_schema": schema(endpoint.input_schema.as_deref()),
         "output_schema": schema(endpoint.output_schema.as_deref()),
         "idempotent": endpoint.idempotent,
+        "streaming": endpoint.streaming,
     })
 }
 
@@ -32,10 +33,15 @@ pub(crate) fn table(endpoints: &[EndpointInfo], out: &Out) -> String {
         table.row([
             (endpoint.name.clone(), Some(Role::Name)),
             (arguments.join(", "), None),
-            (endpoint.description.clone(), None),
+            (description(endpoint), None),
         ]);
     }
     table.render(Some(out.width), out.style, out.glyphs.cut)
+}
+
+/// With the option that takes a stream as it comes.
+fn description(endpoint: &EndpointInfo) -> String {
+    if endpoint.streaming { format!("{} (--stream)", endpoint.description) } else { endpoint.description.clone() }
 }
 
 /// The JSON text of a schema.

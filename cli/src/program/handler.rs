@@ -3,8 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use p2pnode::{Arguments, Ask, AskHandler, Context, DynHandler, ErrorCode, HandlerError, Value, wire::msgpack};
-use tokio::time::{Instant, sleep_until};
+use p2pnode::{
+    Arguments, Ask, AskHandler, Context, DynHandler, DynStreamHandler, ErrorCode, HandlerError, Outlet, Value,
+    wire::msgpack,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{Ended, Job, Program, Run, input};
 use crate::output::{escape_line, render::seconds};
@@ -15,6 +21,9 @@ const WADES_IN: Duration = Duration::from_millis(300);
 /// Lines of stderr that go into an error, and signs of each.
 const ERROR_LINES: usize = 3;
 const ERROR_SIGNS: usize = 200;
+
+/// Lines that wait for the caller to take them; after that the program waits.
+const LINES: usize = 16;
 
 /// When a caller that found no free slot should come back.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -27,12 +36,9 @@ impl DynHandler for Serves {
     fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<bytes::Bytes, HandlerError>> {
         let program = self.0.clone();
         async move {
-            let stdin = input::stdin(&args.positional()?, &args.named()?);
-            let deadline = Some(Instant::from_std(cx.deadline));
-            let stream = program.stream;
-            let mut run = program.start(Job { stdin, variables: of_call(&cx), deadline });
+            let mut run = program.start(job(&cx, &args)?);
             if cx.is_broadcast() {
-                let value = value(follow(&Audience::Broadcast(&cx), run).await, stream)?;
+                let value = value(follow(&Audience::Broadcast(&cx), run).await, false)?;
                 cx.ack().await?;
                 return Ok(msgpack::encode(&value).into());
             }
@@ -42,7 +48,47 @@ impl DynHandler for Serves {
                 ended = run.end.reached() => ended,
                 () = cx.cancelled() => run.end.hurry().await,
             };
-            Ok(msgpack::encode(&value(ended, stream)?).into())
+            Ok(msgpack::encode(&value(ended, false)?).into())
+        }
+        .boxed()
+    }
+}
+
+fn job(cx: &Context, args: &Arguments) -> Result<Job, HandlerError> {
+    let stdin = input::stdin(&args.positional()?, &args.named()?);
+    let deadline = Some(Instant::from_std(cx.deadline));
+    Ok(Job { stdin, variables: of_call(cx), deadline, items: None })
+}
+
+/// Serves an endpoint with a program whose lines are the items of the result.
+#[derive(Debug)]
+pub(crate) struct Streams(pub(crate) Arc<Program>);
+
+impl DynStreamHandler for Streams {
+    fn stream(&self, cx: Context, args: Arguments, mut items: Outlet) -> BoxFuture<'static, Result<(), HandlerError>> {
+        let program = self.0.clone();
+        async move {
+            let mut job = job(&cx, &args)?;
+            if cx.is_broadcast() {
+                // Told as progress; the list in the end.
+                let ended = follow(&Audience::Broadcast(&cx), program.start(job)).await;
+                let Value::Array(all) = value(ended, true)? else { return Ok(()) };
+                cx.ack().await?;
+                for item in all {
+                    items.send(msgpack::encode(&item).into()).await?;
+                }
+                return Ok(());
+            }
+            let (to, mut lines) = mpsc::channel(LINES);
+            job.items = Some(to);
+            let mut run = program.start(job);
+            // Nobody hears the progress of a call.
+            run.progress.close();
+            while let Some(line) = lines.recv().await {
+                // Who takes no more has cancelled; then the node drops this, and that ends the program.
+                items.send(msgpack::encode(&input::result(line)).into()).await?;
+            }
+            value(run.end.reached().await, true).map(drop)
         }
         .boxed()
     }
@@ -54,7 +100,7 @@ pub(crate) struct Answers(pub(crate) Arc<Program>);
 
 impl AskHandler for Answers {
     fn ask(&self, cx: Ask, task: String) -> BoxFuture<'static, Result<Value, HandlerError>> {
-        let job = Job { stdin: input::question(task, &cx.context), variables: of_ask(&cx), deadline: None };
+        let job = Job { stdin: input::question(task, &cx.context), variables: of_ask(&cx), ..Job::default() };
         let (run, stream) = (self.0.start(job), self.0.stream);
         async move {
             let value = value(follow(&Audience::Ask(&cx), run).await, stream)?;

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::{
     child::{alive, kill_all},
-    handler::{Answers, Serves},
+    handler::{Answers, Serves, Streams},
     hooks::{Counts, Hooks},
     run::{Ended, Job, Run},
     scheduled::scheduled,
@@ -118,6 +118,10 @@ impl Program {
     pub(crate) fn stream(mut self, on: bool) -> Self {
         self.stream = on;
         self
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream
     }
 
     /// Each run may take so long.

@@ -38,6 +38,38 @@ pub(super) async fn tee(mut pipe: impl AsyncRead + Unpin, most: usize, to: mpsc:
     Some(kept)
 }
 
+/// Sends every line that is not blank, and keeps nothing. Nothing if one has more than `most` bytes; nobody who reads
+/// is as good as the end.
+pub(super) async fn items(mut pipe: impl AsyncRead + Unpin, most: usize, to: mpsc::Sender<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 4 * 1024];
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        let mut rest = &chunk[..count];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            line.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            if line.len() > most {
+                return None;
+            }
+            if !offer(&mut line, &to).await {
+                return Some(Vec::new());
+            }
+        }
+        line.extend_from_slice(rest);
+        if line.len() > most {
+            return None;
+        }
+    }
+    offer(&mut line, &to).await;
+    Some(Vec::new())
+}
+
+/// Whether somebody still reads.
+async fn offer(line: &mut Vec<u8>, to: &mpsc::Sender<Vec<u8>>) -> bool {
+    let line = std::mem::take(line);
+    line.trim_ascii().is_empty() || to.send(line).await.is_ok()
+}
+
 /// Reads to the end and keeps the last `most` bytes.
 pub(super) async fn tail(mut pipe: impl AsyncRead + Unpin, most: usize) -> Vec<u8> {
     let mut kept = Vec::new();
@@ -89,6 +121,19 @@ mod tests {
     async fn more_than_allowed_is_nothing() {
         assert_eq!(all(&b"abc"[..], 3).await.as_deref(), Some(&b"abc"[..]));
         assert_eq!(all(&b"abcd"[..], 3).await, None);
+    }
+
+    #[tokio::test]
+    async fn lines_become_items_whole_or_not_at_all() {
+        let (to, mut from) = mpsc::channel(8);
+        assert_eq!(items(&b"{\"n\": 1}\r\n\n  \nlast"[..], 9, to.clone()).await, Some(Vec::new()));
+        assert_eq!(items(&b"ok\n0123456789\nnever"[..], 9, to.clone()).await, None);
+        assert_eq!(items(&b"0123456789"[..], 9, to).await, None);
+        let mut got = Vec::new();
+        while let Some(line) = from.recv().await {
+            got.push(String::from_utf8(line).unwrap());
+        }
+        assert_eq!(got, ["{\"n\": 1}\r", "last", "ok"]);
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Not later than this.
     pub(crate) deadline: Option<Instant>,
+    /// Takes each line of stdout as it comes; nothing of it is kept, and the program waits for who reads slowly.
+    pub(crate) items: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 /// How a run ended.
@@ -108,7 +110,12 @@ impl Program {
             Err(error) => return Ended::NotStarted(self.why_not(&error)),
         };
         let _ = started.send(());
-        let streams = Streams::open(pipes, job.stdin, lines, &self.limits, self.stream);
+        let out = match job.items {
+            Some(items) => Out::Items(items),
+            None if self.stream => Out::Told,
+            None => Out::Kept,
+        };
+        let streams = Streams::open(pipes, job.stdin, lines, &self.limits, out);
         supervise(child, streams, deadline, cancelled, &self.limits).await
     }
 
@@ -117,8 +124,20 @@ impl Program {
     }
 }
 
+/// What becomes of stdout.
+enum Out {
+    /// All of it is the result.
+    Kept,
+    /// The same, and each line is told as progress.
+    Told,
+    /// Each line is an item.
+    Items(mpsc::Sender<Vec<u8>>),
+}
+
 /// The tasks at a program's pipes.
 struct Streams {
+    /// The last lines of stdout leave when their reader takes them, also after the program has ended.
+    patient: bool,
     stdout: JoinHandle<Option<Vec<u8>>>,
     stderr: JoinHandle<Vec<u8>>,
     lines: JoinHandle<()>,
@@ -126,14 +145,21 @@ struct Streams {
 }
 
 impl Streams {
-    fn open(pipes: Pipes, stdin: Vec<u8>, lines: mpsc::Sender<String>, limits: &Limits, stream: bool) -> Self {
-        let items = stream.then(|| lines.clone());
-        let output = limits.output;
+    fn open(pipes: Pipes, stdin: Vec<u8>, lines: mpsc::Sender<String>, limits: &Limits, out: Out) -> Self {
+        let (told, output) = (lines.clone(), limits.output);
         Self {
+            patient: matches!(out, Out::Items(_)),
             stdout: tokio::spawn(async move {
-                match items {
-                    Some(items) => pump::tee(pipes.stdout, output, items).await,
-                    None => pump::all(pipes.stdout, output).await,
+                match out {
+                    Out::Kept => {
+                        drop(told);
+                        pump::all(pipes.stdout, output).await
+                    }
+                    Out::Told => pump::tee(pipes.stdout, output, told).await,
+                    Out::Items(items) => {
+                        drop(told);
+                        pump::items(pipes.stdout, output, items).await
+                    }
                 }
             }),
             stderr: tokio::spawn(pump::tail(pipes.stderr, limits.stderr)),
@@ -185,6 +211,16 @@ async fn supervise(
         let _ = timeout(limits.grace, child.ended()).await;
     }
     let status = child.reap().await;
+    if matches!(cause, Cause::Itself) && streams.patient && stdout.is_none() {
+        tokio::select! {
+            output = &mut streams.stdout => stdout = output.ok().flatten(),
+            () = sleep_until(deadline) => return Ended::Late(started.elapsed()),
+            _ = &mut cancelled => return Ended::Cancelled,
+        }
+        if stdout.is_none() {
+            return Ended::TooMuch(limits.output);
+        }
+    }
     match cause {
         Cause::TooMuch => Ended::TooMuch(limits.output),
         Cause::Late => Ended::Late(started.elapsed()),

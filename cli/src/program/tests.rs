@@ -40,7 +40,7 @@ impl Script {
     fn start(&self, stdin: &[u8]) -> Run {
         let out = self.folder.path().to_string_lossy().into_owned();
         let variables = vec![("P2PNODE_CALLER_NAME", "a name\0 $(id)".to_owned()), ("P2PNODE_OUT", out)];
-        self.program.start(Job { stdin: stdin.to_vec(), variables, deadline: None })
+        self.program.start(Job { stdin: stdin.to_vec(), variables, ..Job::default() })
     }
 
     /// Waits until the script has written this file, and returns what is in it.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CHUNK, handle::Artifact};
 use crate::{
-    endpoint::{Arguments, Context, DynHandler, Endpoint, EndpointError, Endpoints, HandlerError},
+    endpoint::{Arguments, Context, DynHandler, Endpoint, EndpointError, Endpoints, HandlerError, Run},
     node::WeakNode,
     store::Store,
 };
@@ -58,9 +58,9 @@ impl From<Artifact> for Listed {
 
 pub(crate) fn register(node: &WeakNode, endpoints: &Endpoints) -> Result<(), EndpointError> {
     let list = Endpoint::new("_node.artifacts").idempotent();
-    endpoints.register_reserved(list, Arc::new(List(node.clone())))?;
+    endpoints.register_reserved(list, Run::Once(Arc::new(List(node.clone()))))?;
     let get = Endpoint::new("_node.artifact.get").idempotent();
-    endpoints.register_reserved(get, Arc::new(Get(node.clone())))
+    endpoints.register_reserved(get, Run::Once(Arc::new(Get(node.clone()))))
 }
 
 fn store(node: &WeakNode) -> Result<Option<Store>, HandlerError> {

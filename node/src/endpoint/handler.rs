@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use super::{
-    Arguments, Context,
+    Arguments, Context, ItemSender, Outlet,
     schema::{Shape, schema_of, shape},
 };
 
@@ -53,6 +53,18 @@ impl HandlerError {
     /// Whether it is [`HandlerError::decline`].
     pub fn is_decline(&self) -> bool {
         self.decline
+    }
+
+    /// One that was on its way to a caller.
+    pub(crate) fn from_rpc(error: RpcError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+            retry_after: error.retry_after,
+            details: error.details,
+            decline: false,
+        }
     }
 
     pub(crate) fn into_rpc(self) -> RpcError {
@@ -95,18 +107,57 @@ pub trait DynHandler: Send + Sync + 'static {
     fn call(&self, cx: Context, args: Arguments) -> BoxFuture<'static, Result<Bytes, HandlerError>>;
 }
 
+/// The same for a handler whose result is a stream.
+pub trait DynStreamHandler: Send + Sync + 'static {
+    /// Answers one call item by item; what has been sent before an error stays sent. The future is dropped when the caller
+    /// gives up or its time is over.
+    fn stream(&self, cx: Context, args: Arguments, items: Outlet) -> BoxFuture<'static, Result<(), HandlerError>>;
+}
+
+/// What runs when an endpoint is called.
+#[derive(Clone)]
+pub(crate) enum Run {
+    /// One result.
+    Once(Arc<dyn DynHandler>),
+    /// Item by item.
+    Stream(Arc<dyn DynStreamHandler>),
+}
+
 /// A closure `|cx: Context, args: A| async move { Ok(result) }`, where `A` is read from the arguments by serde and its
-/// JSON Schema, and `R` is written.
+/// JSON Schema, and `R` is written. With a third argument, `items: ItemSender<R>`, the result is a stream: the closure
+/// sends item by item and ends with `Ok(())`.
+///
+/// ```
+/// use p2pnode::{presets, Context, Endpoint, ItemSender, Node};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let node = Node::builder(presets::Lan)
+///     .endpoint(Endpoint::new("sum"), |_: Context, (a, b): (i64, i64)| async move { Ok(a + b) })
+///     .endpoint(Endpoint::new("count"), |_: Context, (upto,): (u32,), mut items: ItemSender<u32>| async move {
+///         for n in 1..=upto {
+///             items.send(&n).await?;
+///         }
+///         Ok(())
+///     })
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Handler<A, R>: Send + Sync + Sized + 'static {
     /// The handler without its types, and the schemas of `A` and `R`.
     fn erase(self) -> Erased;
 }
 
+/// Marks a result that is a stream of `R`; see [`Handler`].
+#[derive(Debug)]
+pub struct StreamOf<R>(PhantomData<fn() -> R>);
+
 /// A typed handler whose types have become schemas.
 pub struct Erased {
     input: Json,
     output: Json,
-    handler: Arc<dyn DynHandler>,
+    run: Run,
 }
 
 impl<A, R, F, Fut> Handler<A, R> for F
@@ -119,7 +170,42 @@ where
     fn erase(self) -> Erased {
         let input = schema_of::<A>();
         let typed = Typed { handler: self, shape: shape(&input), types: PhantomData };
-        Erased { input, output: schema_of::<R>(), handler: Arc::new(typed) }
+        Erased { input, output: schema_of::<R>(), run: Run::Once(Arc::new(typed)) }
+    }
+}
+
+impl<A, R, F, Fut> Handler<A, StreamOf<R>> for F
+where
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+    R: Serialize + JsonSchema + Send + 'static,
+    F: Fn(Context, A, ItemSender<R>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    fn erase(self) -> Erased {
+        let input = schema_of::<A>();
+        let typed = TypedStream { handler: self, shape: shape(&input), types: PhantomData };
+        Erased { input, output: schema_of::<R>(), run: Run::Stream(Arc::new(typed)) }
+    }
+}
+
+struct TypedStream<A, R, F> {
+    handler: F,
+    shape: Shape,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A, R, F, Fut> DynStreamHandler for TypedStream<A, R, F>
+where
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    F: Fn(Context, A, ItemSender<R>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    fn stream(&self, cx: Context, args: Arguments, items: Outlet) -> BoxFuture<'static, Result<(), HandlerError>> {
+        match args.decode_as(&self.shape) {
+            Ok(args) => (self.handler)(cx, args, ItemSender::new(items)).boxed(),
+            Err(error) => futures::future::ready(Err(error)).boxed(),
+        }
     }
 }
 
@@ -216,15 +302,15 @@ impl Endpoint {
         self
     }
 
-    /// JSON Schema of its result. A typed handler brings its own.
+    /// JSON Schema of its result, of a stream that of its items. A typed handler brings its own.
     pub fn output_schema(mut self, schema: &Json) -> Self {
         self.info.output_schema = Some(schema.to_string());
         self
     }
 
-    pub(crate) fn with_handler<A, R, H: Handler<A, R>>(self, handler: H) -> (Self, Arc<dyn DynHandler>) {
+    pub(crate) fn with_handler<A, R, H: Handler<A, R>>(self, handler: H) -> (Self, Run) {
         let erased = handler.erase();
-        (self.schema(&erased.input).output_schema(&erased.output), erased.handler)
+        (self.schema(&erased.input).output_schema(&erased.output), erased.run)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use p2pnode_wire::card::EndpointInfo;
 use tokio::sync::Semaphore;
 
-use super::{DynHandler, Endpoint};
+use super::{Endpoint, Run};
 
 /// Characters of a name.
 const NAME_MAX: usize = 128;
@@ -55,7 +55,7 @@ pub(crate) struct Registered {
     pub(super) info: EndpointInfo,
     pub(super) published: bool,
     pub(super) public: bool,
-    pub(super) handler: Arc<dyn DynHandler>,
+    pub(super) run: Run,
     pub(super) slots: Arc<Semaphore>,
     pub(super) concurrency: usize,
 }
@@ -94,28 +94,21 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`EndpointError`].
-    pub(crate) fn register(
-        &self,
-        endpoint: Endpoint,
-        handler: Arc<dyn DynHandler>,
-    ) -> Result<Registration, EndpointError> {
+    pub(crate) fn register(&self, endpoint: Endpoint, run: Run) -> Result<Registration, EndpointError> {
         if endpoint.info.name.starts_with('_') || ALIASES.iter().any(|(alias, _)| *alias == endpoint.info.name) {
             return Err(EndpointError::Reserved(endpoint.info.name));
         }
-        self.insert(endpoint, handler)
+        self.insert(endpoint, run)
     }
 
     /// Adds one of the node's own.
-    pub(crate) fn register_reserved(
-        &self,
-        endpoint: Endpoint,
-        handler: Arc<dyn DynHandler>,
-    ) -> Result<(), EndpointError> {
-        self.insert(endpoint.unlisted(), handler).map(Registration::detach)
+    pub(crate) fn register_reserved(&self, endpoint: Endpoint, run: Run) -> Result<(), EndpointError> {
+        self.insert(endpoint.unlisted(), run).map(Registration::detach)
     }
 
-    fn insert(&self, endpoint: Endpoint, handler: Arc<dyn DynHandler>) -> Result<Registration, EndpointError> {
+    fn insert(&self, mut endpoint: Endpoint, run: Run) -> Result<Registration, EndpointError> {
         check_name(&endpoint.info.name)?;
+        endpoint.info.streaming = matches!(run, Run::Stream(_));
         let name: Arc<str> = endpoint.info.name.as_str().into();
         let mut entries = self.write();
         if entries.contains_key(&name) {
@@ -129,7 +122,7 @@ impl Endpoints {
             info: endpoint.info,
             published: endpoint.published,
             public: endpoint.public,
-            handler,
+            run,
             slots: Arc::new(Semaphore::new(endpoint.concurrency)),
             concurrency: endpoint.concurrency,
         });
@@ -233,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::{Arguments, Context, HandlerError};
+    use crate::endpoint::{Arguments, Context, DynHandler, HandlerError};
 
     struct Nothing;
 
@@ -253,7 +246,7 @@ mod tests {
     }
 
     fn add(endpoints: &Endpoints, name: &str) -> Result<Registration, EndpointError> {
-        endpoints.register(Endpoint::new(name), Arc::new(Nothing))
+        endpoints.register(Endpoint::new(name), Run::Once(Arc::new(Nothing)))
     }
 
     fn names(endpoints: &Endpoints) -> Vec<String> {
@@ -289,7 +282,8 @@ mod tests {
     #[test]
     fn unlisted_ones_answer_but_are_not_told_of() {
         let endpoints = Endpoints::new(8);
-        let _secret = endpoints.register(Endpoint::new("secret").unlisted(), Arc::new(Nothing)).expect("registered");
+        let _secret =
+            endpoints.register(Endpoint::new("secret").unlisted(), Run::Once(Arc::new(Nothing))).expect("registered");
         assert!(endpoints.get("secret").is_some() && names(&endpoints).is_empty());
     }
 
@@ -301,7 +295,7 @@ mod tests {
         }
         for (_, name) in ALIASES {
             // Several aliases lead to one.
-            let _ = endpoints.register_reserved(Endpoint::new(name), Arc::new(Nothing));
+            let _ = endpoints.register_reserved(Endpoint::new(name), Run::Once(Arc::new(Nothing)));
         }
         for (alias, name) in ALIASES {
             assert_eq!(endpoints.get(alias).map(|found| found.name.to_string()).as_deref(), Some(name));
@@ -314,10 +308,10 @@ mod tests {
     fn a_handler_may_own_a_registration() {
         let endpoints = Endpoints::new(8);
         let inner = add(&endpoints, "inner").expect("registered");
-        let outer = endpoints.register(Endpoint::new("outer"), Arc::new(Owner(inner))).expect("registered");
+        let outer = endpoints.register(Endpoint::new("outer"), Run::Once(Arc::new(Owner(inner)))).expect("registered");
         drop(outer);
         let inner = add(&endpoints, "inner").expect("free again");
-        endpoints.register(Endpoint::new("outer"), Arc::new(Owner(inner))).expect("registered").detach();
+        endpoints.register(Endpoint::new("outer"), Run::Once(Arc::new(Owner(inner)))).expect("registered").detach();
         assert!(endpoints.unregister("outer"));
         assert_eq!(names(&endpoints), Vec::<String>::new());
     }

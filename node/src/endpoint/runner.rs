@@ -10,18 +10,18 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use libp2p::{Multiaddr, PeerId};
-use p2pnode_behaviours::rpc::{Incoming, Service};
+use p2pnode_behaviours::rpc::{Incoming, Responder, Service};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     ids::{EventId, SwarmId, SwarmName},
-    msgpack,
+    limits, msgpack,
     talk::Message,
 };
 use rmpv::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Arguments, Context, DynHandler, Endpoints, HandlerError, context::Called, registry::Registered};
+use super::{Arguments, Context, Endpoints, HandlerError, Outlet, Run, context::Called, registry::Registered};
 use crate::{
     ask::Word,
     events::{NodeEvent, Told},
@@ -112,12 +112,12 @@ impl Runner {
                 let outcome = match endpoint.slots.clone().try_acquire_owned() {
                     Ok(_permit) => {
                         let args = Arguments { args: message.args, kwargs: message.kwargs.unwrap_or_default() };
-                        run(&*endpoint.handler, cx, args).await
+                        said(&endpoint.run, cx, args).await
                     }
                     Err(_) => Err(full(endpoint.concurrency)),
                 };
                 if let Some(watch) = watch {
-                    watch.end(&outcome);
+                    watch.end(outcome.as_ref().err());
                 }
                 answer(&called, outcome, &cancelled).await;
             }
@@ -184,13 +184,26 @@ impl Service for Runner {
         let args = Arguments { args: call.request.args, kwargs: call.request.kwargs };
         let (watch, reply) = (self.watch(&cx), call.reply);
         tokio::spawn(async move {
-            let outcome = run(&*endpoint.handler, cx, args).await;
             // Before the answer: who has it may call again at once.
-            drop(permit);
-            if let Some(watch) = watch {
-                watch.end(&outcome);
+            let done = |error: Option<&HandlerError>| {
+                drop(permit);
+                if let Some(watch) = watch {
+                    watch.end(error);
+                }
+            };
+            match &endpoint.run {
+                Run::Once(handler) => {
+                    let outcome = run(cx, |cx| handler.call(cx, args)).await;
+                    done(outcome.as_ref().err());
+                    reply.finish(outcome.map_err(RpcError::from));
+                }
+                Run::Stream(handler) => {
+                    let (theirs, ours) = Outlet::pair(reply.items(limits::MAX_BODY));
+                    let outcome = run(cx, |cx| handler.stream(cx, args, theirs)).await;
+                    done(outcome.as_ref().err());
+                    ours.finish(outcome.map_err(RpcError::from));
+                }
             }
-            reply.finish(outcome.map_err(RpcError::from));
         });
     }
 }
@@ -219,13 +232,33 @@ fn full(concurrency: usize) -> HandlerError {
     error
 }
 
-async fn run(handler: &dyn DynHandler, cx: Context, args: Arguments) -> Result<Bytes, HandlerError> {
+/// A result to be said in one: of a stream the array of its items.
+async fn said(how: &Run, cx: Context, args: Arguments) -> Result<Bytes, HandlerError> {
+    let handler = match how {
+        Run::Once(handler) => return run(cx, |cx| handler.call(cx, args)).await,
+        Run::Stream(handler) => handler,
+    };
+    let (done, all) = oneshot::channel();
+    let reply = Responder::to(move |outcome| drop(done.send(outcome)));
+    let (theirs, ours) = Outlet::pair(reply.items(limits::EVENT_MAX));
+    let outcome = run(cx, |cx| handler.stream(cx, args, theirs)).await;
+    ours.finish(outcome.map_err(RpcError::from));
+    match all.await {
+        Ok(outcome) => outcome.map_err(HandlerError::from_rpc),
+        Err(_) => Err(HandlerError::code(ErrorCode::InternalError, "the items were lost")),
+    }
+}
+
+async fn run<T, F>(cx: Context, handler: impl FnOnce(Context) -> F) -> Result<T, HandlerError>
+where
+    F: Future<Output = Result<T, HandlerError>>,
+{
     let (deadline, cancelled, name) = (cx.deadline, cx.cancelled.clone(), cx.endpoint.clone());
     if deadline <= Instant::now() {
         return Err(late());
     }
     // A handler may panic before it returns its future, too.
-    let work = AssertUnwindSafe(async { handler.call(cx, args).await }).catch_unwind();
+    let work = AssertUnwindSafe(async { handler(cx).await }).catch_unwind();
     tokio::select! {
         // Most handlers are done at once, and need neither a timer nor a waker.
         biased;
@@ -254,12 +287,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn end(self, outcome: &Result<Bytes, HandlerError>) {
+    fn end(self, error: Option<&HandlerError>) {
         let event = NodeEvent::CallServed {
             from: self.from,
             endpoint: self.endpoint.to_string(),
-            ok: outcome.is_ok(),
-            error: outcome.as_ref().err().map(|e| e.message.clone()),
+            ok: error.is_none(),
+            error: error.map(|e| e.message.clone()),
             elapsed: self.started.elapsed(),
         };
         // Nobody watches any more: fine.

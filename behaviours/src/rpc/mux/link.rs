@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -21,7 +22,8 @@ use tokio::sync::oneshot;
 
 use super::{
     super::{CallError, Config, Incoming, Request, Responder, Road, Service, codec::Budget},
-    state::{Callee, Caller, Violation},
+    inbox::Inbox,
+    state::{Callee, Caller, Gone, Violation},
 };
 
 /// Bytes of large bodies that may wait in a link's buffer; small frames add to it, bounded by the calls in flight.
@@ -46,9 +48,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Who waits for the end of a call.
+enum Waiter {
+    Whole(oneshot::Sender<Answer>),
+    Items(Arc<Inbox>),
+}
+
+impl Waiter {
+    fn tell(self, outcome: Answer) {
+        match self {
+            // The caller may have stopped waiting in this very moment.
+            Self::Whole(sender) => drop(sender.send(outcome)),
+            Self::Items(inbox) => match outcome {
+                Ok(result) => inbox.whole(result),
+                Err(error) => inbox.end(Err(error)),
+            },
+        }
+    }
+}
+
 struct Calling {
     out: BytesMut,
-    calls: Caller<oneshot::Sender<Answer>>,
+    calls: Caller<Waiter>,
     closed: Option<String>,
 }
 
@@ -80,6 +101,27 @@ impl Link {
         deadline: Instant,
     ) -> Result<(u64, oneshot::Receiver<Answer>), CallError> {
         let (sender, receiver) = oneshot::channel();
+        let id = self.send(Waiter::Whole(sender), None, request, deadline)?;
+        Ok((id, receiver))
+    }
+
+    /// Puts a call on the wire whose result goes to `inbox`, item by item. The id cancels it.
+    pub(crate) fn start_items(
+        &self,
+        inbox: &Arc<Inbox>,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        self.send(Waiter::Items(inbox.clone()), Some(inbox.clone()), request, deadline)
+    }
+
+    fn send(
+        &self,
+        waiter: Waiter,
+        inbox: Option<Arc<Inbox>>,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
         let now = Instant::now();
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -87,12 +129,23 @@ impl Link {
             return Err(CallError::Unreachable { reason: reason.clone() });
         }
         let idle = state.out.is_empty();
-        let id = state.calls.start(sender, request, deadline, now, &mut state.out).map_err(|(_, error)| error)?;
+        let started = state.calls.start((waiter, inbox), request, deadline, now, &mut state.out);
         drop(guard);
+        let id = started.map_err(|(_, error)| error)?;
         if idle {
             self.waker.wake();
         }
-        Ok((id, receiver))
+        Ok(id)
+    }
+
+    /// The reader of a stream has taken some of it: the peer may send so much more.
+    pub(crate) fn give(&self, id: u64, n: u32) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if state.calls.give(id, n, &mut state.out) {
+            drop(guard);
+            self.waker.wake();
+        }
     }
 
     /// The caller has dropped its call.
@@ -123,9 +176,8 @@ impl Link {
         let state = &mut *guard;
         let ended = state.calls.receive(message, &mut state.out)?;
         drop(guard);
-        if let Some((token, outcome)) = ended {
-            // The caller may have stopped waiting in this very moment.
-            let _ = token.send(outcome);
+        if let Some((waiter, outcome)) = ended {
+            waiter.tell(outcome);
         }
         Ok(())
     }
@@ -143,8 +195,8 @@ impl Link {
         let state = &mut *guard;
         let late = state.calls.expire(now, &mut state.out);
         drop(guard);
-        for token in late {
-            let _ = token.send(Err(CallError::TimedOut { sent: true }));
+        for waiter in late {
+            waiter.tell(Err(CallError::TimedOut { sent: true }));
         }
     }
 
@@ -156,8 +208,8 @@ impl Link {
         }
         let lost = guard.calls.close();
         drop(guard);
-        for token in lost {
-            let _ = token.send(Err(CallError::Lost { reason: reason.to_owned() }));
+        for waiter in lost {
+            waiter.tell(Err(CallError::Lost { reason: reason.to_owned() }));
         }
     }
 }
@@ -202,6 +254,7 @@ impl Inbound {
         let arrived = state.calls.receive(message, &mut state.out)?;
         drop(guard);
         let Some(arrived) = arrived else { return Ok(()) };
+        let stream = arrived.request.window.is_some();
         counters.fast_served.fetch_add(1, Ordering::Relaxed);
         service.serve(Incoming {
             peer: self.peer,
@@ -210,23 +263,45 @@ impl Inbound {
             deadline: Instant::now() + arrived.request.timeout,
             request: arrived.request,
             cancelled: arrived.cancelled,
-            reply: Responder::fast(self.clone(), arrived.id),
+            reply: Responder::fast(self.clone(), arrived.id, stream),
         });
         Ok(())
     }
 
     pub(crate) fn finish(&self, id: u64, outcome: Result<Bytes, RpcError>) {
+        self.write(|calls, out| calls.finish(id, outcome, out));
+    }
+
+    /// The handler is about to send items, to a caller that takes them as they come.
+    pub(crate) fn begin_items(&self, id: u64) {
+        self.write(|calls, out| calls.begin_items(id, out));
+    }
+
+    /// Sends an item; ready when it has left whole.
+    pub(crate) fn poll_item(&self, id: u64, item: &mut Option<Bytes>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let sent = self.write(|calls, out| calls.poll_item(id, item, out, HIGH_WATER, cx));
+        sent.unwrap_or(Poll::Ready(Err(Gone)))
+    }
+
+    pub(crate) fn finish_items(&self, id: u64, outcome: Result<(), RpcError>) {
+        self.write(|calls, out| calls.finish_items(id, outcome, out));
+    }
+
+    /// Lets a handler write; none once the substream is gone. The first who writes wakes the connection's task.
+    fn write<T>(&self, work: impl FnOnce(&mut Callee, &mut BytesMut) -> T) -> Option<T> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         if state.closed {
-            return;
+            return None;
         }
         let idle = state.out.is_empty();
-        state.calls.finish(id, outcome, &mut state.out);
+        let done = work(&mut state.calls, &mut state.out);
+        let wake = idle && !state.out.is_empty();
         drop(guard);
-        if idle {
+        if wake {
             self.waker.wake();
         }
+        Some(done)
     }
 
     pub(crate) fn take(&self, spare: BytesMut) -> BytesMut {

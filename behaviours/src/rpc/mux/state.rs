@@ -2,7 +2,9 @@
 //! [`Callee`] for the other. They take the time and write frames into a buffer; they do no IO.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
+    sync::Arc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -10,124 +12,36 @@ use bytes::{Bytes, BytesMut};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     limits, msgpack,
-    rpc::{Message, Req, RequestBody},
+    rpc::{Message, Req, RequestBody, item_cost},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::super::{CallError, Config, Request, codec::Budget, codec::Share};
+use super::{
+    super::{CallError, Config, Request, codec::Budget},
+    bodies::{Assembly, Bodies, overloaded},
+    inbox::Inbox,
+};
 
 /// The peer broke the protocol in a way that cannot be answered; the substream is closed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Violation(pub(crate) String);
 
-/// A body that leaves in chunks, as far as the receiver's credit goes.
-struct Outgoing {
-    id: u64,
-    body: Bytes,
-    next: u32,
-    credit: u32,
-}
-
-/// Large bodies on their way out; they take turns, so that none starves another or a small call.
-#[derive(Default)]
-struct Bodies(VecDeque<Outgoing>);
-
-impl Bodies {
-    fn add(&mut self, id: u64, body: Bytes) {
-        self.0.push_back(Outgoing { id, body, next: 0, credit: limits::INITIAL_CREDIT });
-    }
-
-    fn credit(&mut self, id: u64, n: u32) {
-        if let Some(body) = self.0.iter_mut().find(|b| b.id == id) {
-            body.credit = body.credit.saturating_add(n);
-        }
-    }
-
-    fn remove(&mut self, id: u64) {
-        self.0.retain(|b| b.id != id);
-    }
-
-    /// Writes chunks until `out` holds `high` bytes or nothing may leave; `done` hears of each body that has left whole.
-    fn pump(&mut self, out: &mut BytesMut, high: usize, mut done: impl FnMut(u64)) {
-        let mut blocked = 0;
-        while out.len() < high && blocked < self.0.len() {
-            let Some(mut turn) = self.0.pop_front() else { return };
-            if turn.credit == 0 {
-                blocked += 1;
-                self.0.push_back(turn);
-                continue;
-            }
-            blocked = 0;
-            let chunk = turn.body.split_to(turn.body.len().min(limits::CHUNK));
-            Message::Item { id: turn.id, n: turn.next, body: chunk }.encode_into(out);
-            if turn.body.is_empty() {
-                Message::End { id: turn.id }.encode_into(out);
-                done(turn.id);
-                continue;
-            }
-            turn.next = turn.next.saturating_add(1);
-            turn.credit -= 1;
-            self.0.push_back(turn);
-        }
-    }
-}
-
-/// A body that arrives in chunks.
-struct Assembly {
-    body: BytesMut,
-    next: u32,
-    /// Chunks since credit was last given back.
-    uncredited: u32,
-    max: usize,
-    share: Share,
-}
-
-impl Assembly {
-    fn new(first: &[u8], max: usize, budget: &Budget) -> Result<Self, RpcError> {
-        let mut assembly = Self { body: BytesMut::new(), next: 0, uncredited: 0, max, share: budget.share() };
-        assembly.append(first)?;
-        Ok(assembly)
-    }
-
-    fn append(&mut self, chunk: &[u8]) -> Result<(), RpcError> {
-        if self.body.len().saturating_add(chunk.len()) > self.max {
-            return Err(RpcError::new(ErrorCode::TooLarge, format!("the body is larger than {} bytes", self.max)));
-        }
-        if !self.share.grow(chunk.len()) {
-            return Err(overloaded("too many bodies are being received at once"));
-        }
-        self.body.extend_from_slice(chunk);
-        Ok(())
-    }
-
-    /// Takes chunk `n`; answers with credit to give back, if it is time.
-    fn item(&mut self, n: u32, chunk: &[u8]) -> Result<Option<u32>, RpcError> {
-        if n != self.next {
-            let message = format!("chunk {n} where {} was due", self.next);
-            return Err(RpcError::new(ErrorCode::InvalidEnvelope, message));
-        }
-        self.append(chunk)?;
-        self.next = self.next.saturating_add(1);
-        self.uncredited += 1;
-        if self.uncredited < limits::INITIAL_CREDIT / 2 {
-            return Ok(None);
-        }
-        Ok(Some(std::mem::take(&mut self.uncredited)))
-    }
-}
-
-fn overloaded(message: &str) -> RpcError {
-    let mut error = RpcError::new(ErrorCode::Overloaded, message);
-    error.retry_after = Some(Duration::from_millis(100));
-    error
+/// A result of which something has come, but not the end.
+enum Arriving {
+    Nothing,
+    /// Its parts are put together.
+    Whole(Assembly),
+    /// Its items go to their reader.
+    Items,
 }
 
 struct Pending<T> {
     token: T,
     deadline: Instant,
-    /// A result whose first part has come.
-    result: Option<Assembly>,
+    /// Where items go, if the caller takes them one by one.
+    inbox: Option<Arc<Inbox>>,
+    result: Arriving,
 }
 
 /// Calls this node has made over one substream. `T` is what the owner gets back when a call ends.
@@ -166,10 +80,11 @@ impl<T> Caller<T> {
         self.earliest
     }
 
-    /// Starts a call: writes its request, or the head of it when the body goes in chunks.
+    /// Starts a call: writes its request, or the head of it when the body goes in chunks. With an `inbox` the request
+    /// has a window, and a streamed result goes there; everything else ends with the token, as without.
     pub(crate) fn start(
         &mut self,
-        token: T,
+        (token, inbox): (T, Option<Arc<Inbox>>),
         request: Request,
         deadline: Instant,
         now: Instant,
@@ -185,7 +100,7 @@ impl<T> Caller<T> {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.write(request.into_req(id, deadline.saturating_duration_since(now)), out);
-        self.calls.insert(id, Pending { token, deadline, result: None });
+        self.calls.insert(id, Pending { token, deadline, inbox, result: Arriving::Nothing });
         self.earliest = Some(self.earliest.map_or(deadline, |e| e.min(deadline)));
         Ok(id)
     }
@@ -202,10 +117,11 @@ impl<T> Caller<T> {
     /// Takes one frame from the callee. Answers of calls that have ended meanwhile are ignored.
     pub(crate) fn receive(&mut self, message: Message, out: &mut BytesMut) -> Result<Option<Ended<T>>, Violation> {
         match message {
-            Message::Res { id, result, more: false } => Ok(self.end(id, Ok(result))),
-            Message::Res { id, result, more: true } => Ok(self.begin_result(id, &result, out)),
+            Message::Res { id, stream: true, .. } => Ok(self.begin_items(id, out)),
+            Message::Res { id, result, more: false, .. } => Ok(self.end(id, Ok(result))),
+            Message::Res { id, result, more: true, .. } => Ok(self.begin_result(id, &result, out)),
             Message::Err { id, error } => Ok(self.end(id, Err(CallError::Remote(error)))),
-            Message::Item { id, n, body } => Ok(self.item(id, n, &body, out)),
+            Message::Item { id, n, body, more } => Ok(self.item(id, n, body, more, out)),
             Message::End { id } => Ok(self.finish_result(id)),
             Message::Credit { id, n } => {
                 self.bodies.credit(id, n);
@@ -217,21 +133,38 @@ impl<T> Caller<T> {
         }
     }
 
+    fn begin_items(&mut self, id: u64, out: &mut BytesMut) -> Option<Ended<T>> {
+        let pending = self.calls.get_mut(&id)?;
+        match &pending.inbox {
+            Some(inbox) => {
+                inbox.begin();
+                pending.result = Arriving::Items;
+                None
+            }
+            None => self.abort(id, RpcError::new(ErrorCode::InvalidEnvelope, "a stream that was not asked for"), out),
+        }
+    }
+
     fn begin_result(&mut self, id: u64, first: &[u8], out: &mut BytesMut) -> Option<Ended<T>> {
         let assembly = Assembly::new(first, self.max_body, &self.budget);
         let pending = self.calls.get_mut(&id)?;
         match assembly {
             Ok(assembly) => {
-                pending.result = Some(assembly);
+                pending.result = Arriving::Whole(assembly);
                 None
             }
             Err(error) => self.abort(id, error, out),
         }
     }
 
-    fn item(&mut self, id: u64, n: u32, body: &[u8], out: &mut BytesMut) -> Option<Ended<T>> {
-        let result = self.calls.get_mut(&id)?.result.as_mut()?;
-        match result.item(n, body) {
+    fn item(&mut self, id: u64, n: u32, body: Bytes, more: bool, out: &mut BytesMut) -> Option<Ended<T>> {
+        let pending = self.calls.get_mut(&id)?;
+        let taken = match (&mut pending.result, &pending.inbox) {
+            (Arriving::Whole(assembly), _) => assembly.item(n, &body),
+            (Arriving::Items, Some(inbox)) => inbox.frame(n, body, more),
+            _ => return None,
+        };
+        match taken {
             Ok(Some(n)) => {
                 Message::Credit { id, n }.encode_into(out);
                 None
@@ -242,8 +175,25 @@ impl<T> Caller<T> {
     }
 
     fn finish_result(&mut self, id: u64) -> Option<Ended<T>> {
-        let body = self.calls.get_mut(&id)?.result.take()?.body.freeze();
-        self.end(id, Ok(body))
+        let pending = self.calls.get_mut(&id)?;
+        match std::mem::replace(&mut pending.result, Arriving::Nothing) {
+            Arriving::Nothing => None,
+            Arriving::Whole(assembly) => self.end(id, Ok(assembly.body.freeze())),
+            Arriving::Items => {
+                let inbox = self.calls.remove(&id)?.inbox?;
+                inbox.end(Ok(()));
+                None
+            }
+        }
+    }
+
+    /// The reader has taken items: the peer may send more.
+    pub(crate) fn give(&mut self, id: u64, n: u32, out: &mut BytesMut) -> bool {
+        let under_way = self.calls.contains_key(&id);
+        if under_way {
+            Message::Credit { id, n }.encode_into(out);
+        }
+        under_way
     }
 
     fn end(&mut self, id: u64, outcome: Result<Bytes, CallError>) -> Option<Ended<T>> {
@@ -285,11 +235,35 @@ impl<T> Caller<T> {
     }
 }
 
+/// A result that leaves item by item.
+struct Flow {
+    cancelled: CancellationToken,
+    /// What the reader still takes; the last frame may have cost more.
+    credit: i64,
+    next: u32,
+    /// The handler waits for credit or room.
+    sender: Option<Waker>,
+}
+
+impl Flow {
+    fn wake(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+}
+
+/// The caller wants no more items, or is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
 enum Active {
     /// The request's body is still arriving.
     Arriving(Box<Req>, Assembly),
-    /// A handler has it.
-    Running(CancellationToken),
+    /// A handler has it, whose caller may take items as they come.
+    Running { cancelled: CancellationToken, window: Option<u32> },
+    /// The handler sends items.
+    Items(Flow),
     /// The result is leaving in chunks.
     Leaving,
 }
@@ -306,6 +280,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Callee {
     calls: HashMap<u64, Active>,
     bodies: Bodies,
+    /// Somebody waits for room in the buffer.
+    crowded: bool,
     max_calls: usize,
     max_body: usize,
     max_timeout: Duration,
@@ -317,6 +293,7 @@ impl Callee {
         Self {
             calls: HashMap::new(),
             bodies: Bodies::default(),
+            crowded: false,
             max_calls: config.in_flight_per_peer,
             max_body: config.max_body,
             max_timeout: config.max_timeout,
@@ -332,7 +309,7 @@ impl Callee {
     pub(crate) fn receive(&mut self, message: Message, out: &mut BytesMut) -> Result<Option<Arrived>, Violation> {
         match message {
             Message::Req(req) => self.request(req, out),
-            Message::Item { id, n, body } => {
+            Message::Item { id, n, body, .. } => {
                 self.item(id, n, &body, out);
                 Ok(None)
             }
@@ -342,7 +319,7 @@ impl Callee {
                 Ok(None)
             }
             Message::Credit { id, n } => {
-                self.bodies.credit(id, n);
+                self.credit(id, n);
                 Ok(None)
             }
             Message::Res { .. } | Message::Err { .. } => {
@@ -372,8 +349,8 @@ impl Callee {
     }
 
     fn run(&mut self, req: Req) -> Arrived {
-        let (id, cancelled) = (req.id, CancellationToken::new());
-        self.calls.insert(id, Active::Running(cancelled.clone()));
+        let (id, window, cancelled) = (req.id, req.window, CancellationToken::new());
+        self.calls.insert(id, Active::Running { cancelled: cancelled.clone(), window });
         Arrived { id, request: Request::from_req(req, self.max_timeout), cancelled }
     }
 
@@ -406,20 +383,78 @@ impl Callee {
 
     fn cancel(&mut self, id: u64) {
         self.bodies.remove(id);
-        if let Some(Active::Running(token)) = self.calls.remove(&id) {
-            token.cancel();
+        if let Some(call) = self.calls.remove(&id) {
+            call.cancel();
+        }
+    }
+
+    fn credit(&mut self, id: u64, n: u32) {
+        match self.calls.get_mut(&id) {
+            Some(Active::Items(flow)) => {
+                flow.credit = flow.credit.saturating_add(n.into());
+                flow.wake();
+            }
+            _ => self.bodies.credit(id, n),
+        }
+    }
+
+    /// The handler is about to send items, to a caller that takes them as they come.
+    pub(crate) fn begin_items(&mut self, id: u64, out: &mut BytesMut) {
+        let Some(active) = self.calls.get_mut(&id) else { return };
+        let Active::Running { cancelled, window: Some(window) } = active else { return };
+        Message::Res { id, result: Bytes::new(), more: true, stream: true }.encode_into(out);
+        let credit = (*window).into();
+        *active = Active::Items(Flow { cancelled: cancelled.clone(), credit, next: 0, sender: None });
+    }
+
+    /// Sends an item in as many frames as it takes; ready when the last has left, with nothing left in `item`. Waits for
+    /// credit, and for room while `out` holds `high` bytes.
+    pub(crate) fn poll_item(
+        &mut self,
+        id: u64,
+        item: &mut Option<Bytes>,
+        out: &mut BytesMut,
+        high: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        let Some(Active::Items(flow)) = self.calls.get_mut(&id) else { return Poll::Ready(Err(Gone)) };
+        while let Some(body) = item {
+            if flow.credit <= 0 || out.len() >= high {
+                self.crowded |= out.len() >= high;
+                flow.sender = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let part = body.split_to(body.len().min(limits::CHUNK));
+            let more = !body.is_empty();
+            flow.credit = flow.credit.saturating_sub(item_cost(&part).into());
+            Message::Item { id, n: flow.next, body: part, more }.encode_into(out);
+            flow.next = flow.next.wrapping_add(1);
+            if !more {
+                *item = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// All items have been sent, or the handler has failed.
+    pub(crate) fn finish_items(&mut self, id: u64, outcome: Result<(), RpcError>, out: &mut BytesMut) {
+        let Some(Active::Items(_)) = self.calls.get(&id) else { return };
+        self.calls.remove(&id);
+        match outcome {
+            Ok(()) => Message::End { id }.encode_into(out),
+            Err(error) => refuse(id, error, out),
         }
     }
 
     /// The handler is done. Without effect when the caller has given up meanwhile.
     pub(crate) fn finish(&mut self, id: u64, outcome: Result<Bytes, RpcError>, out: &mut BytesMut) {
-        let Some(Active::Running(_)) = self.calls.get(&id) else { return };
+        let Some(Active::Running { .. }) = self.calls.get(&id) else { return };
         match outcome {
             Ok(result) if result.len() <= limits::FRAME_PAYLOAD => {
-                Message::Res { id, result, more: false }.encode_into(out);
+                Message::Res { id, result, more: false, stream: false }.encode_into(out);
             }
             Ok(result) if result.len() <= self.max_body => {
-                Message::Res { id, result: Bytes::new(), more: true }.encode_into(out);
+                Message::Res { id, result: Bytes::new(), more: true, stream: false }.encode_into(out);
                 self.bodies.add(id, result);
                 self.calls.insert(id, Active::Leaving);
                 return;
@@ -433,8 +468,15 @@ impl Callee {
         self.calls.remove(&id);
     }
 
-    /// Lets large results move on, up to `high` bytes waiting in `out`.
+    /// Lets large results move on, up to `high` bytes waiting in `out`, which is about to leave.
     pub(crate) fn pump(&mut self, out: &mut BytesMut, high: usize) {
+        if std::mem::take(&mut self.crowded) {
+            for call in self.calls.values_mut() {
+                if let Active::Items(flow) = call {
+                    flow.wake();
+                }
+            }
+        }
         let calls = &mut self.calls;
         self.bodies.pump(out, high, |id| {
             calls.remove(&id);
@@ -445,9 +487,21 @@ impl Callee {
     pub(crate) fn close(&mut self) {
         self.bodies = Bodies::default();
         for (_, call) in self.calls.drain() {
-            if let Active::Running(token) = call {
-                token.cancel();
+            call.cancel();
+        }
+    }
+}
+
+impl Active {
+    /// Tells the handler.
+    fn cancel(self) {
+        match self {
+            Self::Running { cancelled, .. } => cancelled.cancel(),
+            Self::Items(mut flow) => {
+                flow.cancelled.cancel();
+                flow.wake();
             }
+            Self::Arriving(..) | Self::Leaving => {}
         }
     }
 }

@@ -1,0 +1,167 @@
+//! Both ends of the wire: the other process, and how this one is connected with it.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures::{AsyncReadExt as _, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, swarm::NetworkBehaviour, swarm::SwarmEvent, tcp,
+    yamux,
+};
+use p2pnode_behaviours::rpc;
+use p2pnode_benches::{cpu, echo};
+use tokio::net::TcpListener;
+use tokio_util::compat::{FuturesAsyncReadCompatExt, FuturesAsyncWriteCompatExt};
+
+/// Frames that come back as they are.
+pub(crate) const RAW: StreamProtocol = StreamProtocol::new("/bench/raw/1");
+
+/// A frame, and then as many items as a stream has.
+pub(crate) const ITEMS: StreamProtocol = StreamProtocol::new("/bench/items/1");
+
+/// Items of one stream.
+pub(crate) const COUNT: u32 = 10_000;
+
+/// Bytes of an item, and of the arguments and the result of a small call.
+pub(crate) const BODY: usize = 100;
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    rpc: rpc::Behaviour,
+    pub(crate) raw: libp2p_stream::Behaviour,
+}
+
+pub(crate) fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
+    let service = Arc::new(|call: rpc::Incoming| {
+        // As a node does it: each call on a task of its own.
+        tokio::spawn(async move {
+            if call.request.endpoint == "echo" {
+                return call.reply.ok(call.request.args);
+            }
+            let (mut items, body) = (call.reply.items(0), Bytes::from(vec![7; BODY]));
+            for _ in 0..COUNT {
+                if items.send(body.clone()).await.is_err() {
+                    return;
+                }
+            }
+            items.finish(Ok(()));
+        });
+    });
+    let (rpc, client) = rpc::Behaviour::new(rpc::Config { fast, ..rpc::Config::default() }, service);
+    let swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_behaviour(|_| Behaviour { rpc, raw: libp2p_stream::Behaviour::new() })?
+        .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build();
+    Ok((swarm, client))
+}
+
+/// The other process: prints its addresses, then its CPU time for each line it reads.
+pub(crate) async fn serve() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let bare = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let (reader, writer) = stream.into_split();
+            tokio::spawn(echo::serve(reader, writer));
+        }
+    });
+    let (mut swarm, _) = swarm(true)?;
+    let mut incoming = swarm.behaviour().raw.new_control().accept(RAW)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = incoming.next().await {
+            let (reader, writer) = stream.split();
+            tokio::spawn(echo::serve(reader.compat(), writer.compat_write()));
+        }
+    });
+    let mut wanted = swarm.behaviour().raw.new_control().accept(ITEMS)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = wanted.next().await {
+            let (reader, writer) = stream.split();
+            tokio::spawn(echo::items(reader.compat(), writer.compat_write(), COUNT, BODY));
+        }
+    });
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            break address;
+        }
+    };
+    say(&format!("{bare} {address} {}", swarm.local_peer_id()))?;
+    tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    tokio::task::spawn_blocking(|| -> anyhow::Result<()> {
+        for line in std::io::stdin().lines() {
+            line?;
+            say(&cpu().as_nanos().to_string())?;
+        }
+        Ok(())
+    })
+    .await?
+}
+
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+pub(crate) struct Server {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    pub(crate) fn start() -> anyhow::Result<(Self, String)> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("--server")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("a pipe")?);
+        let mut server = Self { child, lines };
+        let line = server.line()?;
+        Ok((server, line))
+    }
+
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    pub(crate) fn cpu(&mut self) -> anyhow::Result<Duration> {
+        writeln!(self.child.stdin.as_mut().context("a pipe")?)?;
+        Ok(Duration::from_nanos(self.line()?.parse()?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client Swarm connected with the server, driven in the background.
+pub(crate) async fn connect(
+    fast: bool,
+    address: &Multiaddr,
+    peer: PeerId,
+) -> anyhow::Result<(rpc::Client, libp2p_stream::Control)> {
+    let (mut swarm, client) = swarm(fast)?;
+    let control = swarm.behaviour().raw.new_control();
+    swarm.dial(address.clone())?;
+    while !swarm.is_connected(&peer) {
+        swarm.next().await;
+    }
+    tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    Ok((client, control))
+}
