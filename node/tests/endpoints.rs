@@ -11,41 +11,18 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use p2pnode::{
-    Arguments, CallError, Context, DynHandler, Endpoint, ErrorCode, HandlerError, Node, NodeEvent, Paths, RpcError,
-    Value, args, presets, rpc, value::Dynamic, wire::msgpack,
+    Arguments, CallError, Context, DynHandler, Endpoint, ErrorCode, HandlerError, NodeEvent, RpcError, Value, args,
+    rpc, value::Dynamic, wire::msgpack,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 mod common;
-use common::until;
+use common::{Pair, until};
 
 /// Longer than anything here takes; what waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Pair {
-    server: Node,
-    caller: Node,
-    _folder: tempfile::TempDir,
-}
-
-impl Pair {
-    async fn start(serve: impl FnOnce(p2pnode::Builder) -> p2pnode::Builder) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let builder = |name: &str| {
-            let paths = Paths::in_folder(folder.path()).expect("paths");
-            Node::builder(presets::Loopback).paths(paths).swarm("garden").name(name)
-        };
-        let server = serve(builder("server")).start().await.expect("started");
-        let caller = builder("caller").start().await.expect("started");
-        Self { server, caller, _folder: folder }
-    }
-
-    async fn call(&self, endpoint: &str) -> Result<Value, CallError> {
-        self.caller.call("server", endpoint, ()).timeout(PATIENCE).await
-    }
-}
 
 fn remote(error: &CallError) -> RpcError {
     match error {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use p2pnode::{Builder, Node, Paths, presets};
+use p2pnode::{Builder, CallError, Node, Paths, Value, presets};
 
 /// Far more than anything here takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -24,6 +24,32 @@ impl Host {
             .paths(Paths::in_folder(self.0.path()).expect("paths"))
             .swarm("garden")
             .name(name)
+    }
+}
+
+/// A node that serves and one that calls it, on a host of their own.
+pub(crate) struct Pair {
+    pub(crate) server: Node,
+    pub(crate) caller: Node,
+    _host: Host,
+}
+
+impl Pair {
+    pub(crate) async fn start(serve: impl FnOnce(Builder) -> Builder) -> Self {
+        let host = Host::new();
+        let server = serve(host.builder("server")).start().await.expect("started");
+        let caller = host.builder("caller").start().await.expect("started");
+        Self { server, caller, _host: host }
+    }
+
+    /// Calls an endpoint without arguments.
+    pub(crate) async fn call(&self, endpoint: &str) -> Result<Value, CallError> {
+        self.caller.call("server", endpoint, ()).timeout(LIMIT).await
+    }
+
+    pub(crate) async fn shutdown(self) {
+        self.server.shutdown().await;
+        self.caller.shutdown().await;
     }
 }
 
