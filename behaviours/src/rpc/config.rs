@@ -22,6 +22,10 @@ pub struct Config {
     /// Bodies being received from everybody together, so that many half-sent requests cannot fill the memory.
     /// Default 64 MiB.
     pub inbound_budget: usize,
+    /// Answers of up to 64 KiB that a peer has not read, before no more of its calls are read either. Default 1 MiB.
+    pub unread_per_peer: usize,
+    /// Larger results on their way to one peer; what would exceed it is answered with `OVERLOADED`. Default 32 MiB.
+    pub results_per_peer: usize,
     /// Calls of strangers and members alike may not ask for more time than this. Default 10 minutes.
     pub max_timeout: Duration,
     /// A request on the classic road must have arrived whole within this time of its substream. Default 10 s.
@@ -42,6 +46,8 @@ impl Default for Config {
             max_body: limits::MAX_BODY,
             window: limits::WINDOW,
             inbound_budget: 64 * 1024 * 1024,
+            unread_per_peer: 1024 * 1024,
+            results_per_peer: 32 * 1024 * 1024,
             max_timeout: Duration::from_secs(600),
             read_timeout: Duration::from_secs(10),
             classic_streams: 16,

@@ -14,7 +14,7 @@ use libp2p_core::Multiaddr;
 
 use super::{
     CallError, Road,
-    mux::{Inbox, Link, Taken},
+    mux::{Inbox, Link, Reader, Taken},
 };
 
 /// The items of one result, in their order, each as MessagePack. The peer sends no more than
@@ -27,14 +27,14 @@ pub struct Items {
 
 enum From {
     /// As they come.
-    Link { link: Arc<Link>, id: u64, inbox: Arc<Inbox> },
+    Link { link: Arc<Link>, id: u64, reader: Reader },
     /// All came in one.
     Array(VecDeque<Bytes>),
 }
 
 impl Items {
     pub(crate) fn coming(link: Arc<Link>, id: u64, inbox: Arc<Inbox>) -> Self {
-        Self { from: Some(From::Link { link, id, inbox }), road: Road::Fast }
+        Self { from: Some(From::Link { link, id, reader: Reader::new(inbox) }), road: Road::Fast }
     }
 
     pub(crate) fn all(items: impl IntoIterator<Item = Bytes>) -> Self {
@@ -57,7 +57,7 @@ impl Items {
     /// The peer has begun to answer, or why it will not.
     pub(crate) async fn begun(&mut self) -> Result<(), CallError> {
         match &self.from {
-            Some(From::Link { inbox, .. }) => std::future::poll_fn(|cx| inbox.poll_begun(cx)).await,
+            Some(From::Link { reader, .. }) => std::future::poll_fn(|cx| reader.inbox().poll_begun(cx)).await,
             _ => Ok(()),
         }
     }
@@ -68,18 +68,19 @@ impl Stream for Items {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut self.from {
-            Some(From::Link { link, id, inbox }) => match std::task::ready!(inbox.poll_take(cx)) {
-                Taken::Item(item, credit) => {
-                    if let Some(n) = credit {
-                        link.give(*id, n);
+            Some(From::Link { link, id, reader }) => {
+                let (next, credit) = reader.poll_next(cx);
+                if let Some(n) = credit {
+                    link.give(*id, n);
+                }
+                match std::task::ready!(next) {
+                    Taken::Item(item) => Poll::Ready(Some(Ok(item))),
+                    Taken::End(outcome) => {
+                        self.from = None;
+                        Poll::Ready(outcome.err().map(Err))
                     }
-                    Poll::Ready(Some(Ok(item)))
                 }
-                Taken::End(outcome) => {
-                    self.from = None;
-                    Poll::Ready(outcome.err().map(Err))
-                }
-            },
+            }
             Some(From::Array(items)) => Poll::Ready(items.pop_front().map(Ok)),
             None => Poll::Ready(None),
         }

@@ -11,54 +11,100 @@ use p2pnode_wire::{
 
 use super::super::codec::{Budget, Share};
 
-/// A body that leaves in chunks, as far as the receiver's credit goes.
-struct Outgoing {
-    id: u64,
-    body: Bytes,
-    next: u32,
-    credit: u32,
+/// What is too large to be written at once.
+enum Outgoing {
+    /// It fits a frame, which waits for its turn.
+    Frame { message: Message, size: usize },
+    /// It leaves in chunks, as far as the receiver's credit goes.
+    Chunks { body: Bytes, next: u32, credit: u32 },
 }
 
 /// Large bodies on their way out; they take turns, so that none starves another or a small call.
 #[derive(Default)]
-pub(super) struct Bodies(VecDeque<Outgoing>);
+pub(super) struct Bodies {
+    queue: VecDeque<(u64, Outgoing)>,
+    /// Bytes of frames that wait.
+    frames: usize,
+    /// Bytes of bodies that have not left.
+    chunks: usize,
+}
 
 impl Bodies {
-    pub(super) fn add(&mut self, id: u64, body: Bytes) {
-        self.0.push_back(Outgoing { id, body, next: 0, credit: limits::INITIAL_CREDIT });
+    /// A message whose body of `size` bytes fits a frame. One of more than a chunk waits for its turn if anything is
+    /// waiting to leave: `out` is emptied then, and [`Bodies::pump`] called, without another word.
+    pub(super) fn frame(&mut self, id: u64, size: usize, message: Message, out: &mut BytesMut) {
+        if size <= limits::CHUNK || out.is_empty() {
+            message.encode_into(out);
+        } else {
+            self.frames = self.frames.saturating_add(size);
+            self.queue.push_back((id, Outgoing::Frame { message, size }));
+        }
+    }
+
+    /// The body of a message that has been written.
+    pub(super) fn chunks(&mut self, id: u64, body: Bytes) {
+        self.chunks = self.chunks.saturating_add(body.len());
+        self.queue.push_back((id, Outgoing::Chunks { body, next: 0, credit: limits::INITIAL_CREDIT }));
     }
 
     pub(super) fn credit(&mut self, id: u64, n: u32) {
-        if let Some(body) = self.0.iter_mut().find(|b| b.id == id) {
-            body.credit = body.credit.saturating_add(n);
+        for (of, outgoing) in &mut self.queue {
+            if let Outgoing::Chunks { credit, .. } = outgoing
+                && *of == id
+            {
+                *credit = credit.saturating_add(n);
+            }
         }
     }
 
     pub(super) fn remove(&mut self, id: u64) {
-        self.0.retain(|b| b.id != id);
+        let (frames, chunks) = (&mut self.frames, &mut self.chunks);
+        self.queue.retain(|(of, outgoing)| {
+            let stays = *of != id;
+            match outgoing {
+                _ if stays => {}
+                Outgoing::Frame { size, .. } => *frames -= *size,
+                Outgoing::Chunks { body, .. } => *chunks -= body.len(),
+            }
+            stays
+        });
     }
 
-    /// Writes chunks until `out` holds `high` bytes or nothing may leave; `done` hears of each body that has left whole.
+    /// Bytes of frames that leave as fast as they are read, and of bodies that leave as they are asked for.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.frames, self.chunks)
+    }
+
+    /// Writes until `out` holds `high` bytes or nothing may leave; `done` hears of each body that has left whole.
     pub(super) fn pump(&mut self, out: &mut BytesMut, high: usize, mut done: impl FnMut(u64)) {
         let mut blocked = 0;
-        while out.len() < high && blocked < self.0.len() {
-            let Some(mut turn) = self.0.pop_front() else { return };
-            if turn.credit == 0 {
-                blocked += 1;
-                self.0.push_back(turn);
-                continue;
+        while out.len() < high && blocked < self.queue.len() {
+            match self.queue.pop_front() {
+                None => return,
+                Some((id, Outgoing::Frame { message, size })) => {
+                    self.frames -= size;
+                    message.encode_into(out);
+                    blocked = 0;
+                    done(id);
+                }
+                Some((id, Outgoing::Chunks { body, next, credit: 0 })) => {
+                    blocked += 1;
+                    self.queue.push_back((id, Outgoing::Chunks { body, next, credit: 0 }));
+                }
+                Some((id, Outgoing::Chunks { mut body, next, credit })) => {
+                    blocked = 0;
+                    let chunk = body.split_to(body.len().min(limits::CHUNK));
+                    self.chunks -= chunk.len();
+                    Message::Item { id, n: next, body: chunk, more: false }.encode_into(out);
+                    if body.is_empty() {
+                        Message::End { id }.encode_into(out);
+                        done(id);
+                        continue;
+                    }
+                    let rest = Outgoing::Chunks { body, next: next.saturating_add(1), credit: credit - 1 };
+                    self.queue.push_back((id, rest));
+                }
             }
-            blocked = 0;
-            let chunk = turn.body.split_to(turn.body.len().min(limits::CHUNK));
-            Message::Item { id: turn.id, n: turn.next, body: chunk, more: false }.encode_into(out);
-            if turn.body.is_empty() {
-                Message::End { id: turn.id }.encode_into(out);
-                done(turn.id);
-                continue;
-            }
-            turn.next = turn.next.saturating_add(1);
-            turn.credit -= 1;
-            self.0.push_back(turn);
         }
     }
 }
@@ -86,6 +132,10 @@ impl Assembly {
         }
         if !self.share.grow(chunk.len()) {
             return Err(overloaded("too many bodies are being received at once"));
+        }
+        if self.body.is_empty() && chunk.len() >= limits::CHUNK {
+            // More follows: 64 KiB at once instead of by doubling.
+            self.body.reserve(chunk.len().saturating_mul(4));
         }
         self.body.extend_from_slice(chunk);
         Ok(())

@@ -243,10 +243,14 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<io::Result<()>> {
         self.inbound.register(cx.waker());
         self.pipe.turn();
-        while let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
+        let mut unread = self.inbound.unread();
+        while !unread && let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
             let Some(frame) = frame else { return Poll::Ready(Ok(())) };
             let message = Message::decode(&frame).map_err(malformed)?;
+            // Calls that are answered at once are answered in here.
+            let call = matches!(message, Message::Req(_));
             self.inbound.receive(message, &*shared.service, &shared.counters)?;
+            unread = call && self.inbound.unread();
         }
         if !self.yielded && self.inbound.in_flight() >= COALESCE_AT {
             self.yielded = true;
@@ -260,6 +264,9 @@ impl Served {
                 break;
             }
             self.pipe.load(batch);
+        }
+        if unread && !self.inbound.unread() {
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }

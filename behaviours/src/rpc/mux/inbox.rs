@@ -16,8 +16,8 @@ use super::super::{CallError, codec::Budget, codec::Share};
 
 /// What came of asking for the next item.
 pub(crate) enum Taken {
-    /// An item, and what the peer may send more for it, if it is time to say so.
-    Item(Bytes, Option<u32>),
+    /// An item.
+    Item(Bytes),
     /// The last was the last.
     End(Result<(), CallError>),
 }
@@ -25,15 +25,28 @@ pub(crate) enum Taken {
 /// A queue that the connection's task fills and one reader empties. The peer sends no more than the reader's window.
 pub(crate) struct Inbox(Mutex<State>);
 
+/// Who empties an [`Inbox`]: takes all there is at once, so that neither waits for the other item by item.
+pub(crate) struct Reader {
+    inbox: Arc<Inbox>,
+    /// Taken and not yet read, with what each cost.
+    taken: VecDeque<(Bytes, u32)>,
+    /// Read and not yet given back.
+    owed: u32,
+    /// Bytes of it.
+    read: usize,
+    /// When it is given back.
+    quarter: u32,
+}
+
 struct State {
-    /// Whole items and what each cost.
+    /// Whole items that the reader has not taken, and what each cost.
     ready: VecDeque<(Bytes, u32)>,
     /// The beginning of an item that comes in parts.
     part: BytesMut,
     part_cost: u32,
     /// Number of the next frame.
     next: u32,
-    window: u32,
+    quarter: u32,
     /// What the peer may still send.
     left: i64,
     /// What has been read and not been given back.
@@ -54,7 +67,7 @@ impl Inbox {
             part: BytesMut::new(),
             part_cost: 0,
             next: 0,
-            window,
+            quarter: window.div_ceil(4),
             left: window.into(),
             owed: 0,
             max_item,
@@ -78,10 +91,7 @@ impl Inbox {
 
     /// A frame of the peer; answers with what it may send more, if it is time to say so.
     pub(crate) fn frame(&self, n: u32, body: Bytes, more: bool) -> Result<Option<u32>, RpcError> {
-        let mut state = self.lock();
-        let credit = state.frame(n, body, more)?;
-        state.wake();
-        Ok(credit)
+        self.lock().frame(n, body, more)
     }
 
     /// A result that came as one: it is the only item.
@@ -109,24 +119,42 @@ impl Inbox {
             }
         }
     }
+}
 
-    /// The next item, or the end, which is told again and again.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
-        let mut state = self.lock();
-        if let Some((item, cost)) = state.ready.pop_front() {
-            if cost > 0 {
-                state.share.shrink(item.len());
+impl Reader {
+    /// The only one of `inbox`.
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        let quarter = inbox.lock().quarter;
+        Self { inbox, taken: VecDeque::new(), owed: 0, read: 0, quarter }
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// The next item, or the end, which is told again and again; and what the peer may send more, if it is time to say
+    /// so.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> (Poll<Taken>, Option<u32>) {
+        if self.taken.is_empty() {
+            let mut state = self.inbox.lock();
+            if state.ready.is_empty() {
+                return state.nothing(cx);
             }
-            state.owed = state.owed.saturating_add(cost);
-            state.let_part_come();
-            let credit = state.credit();
-            return Poll::Ready(Taken::Item(item, credit));
+            std::mem::swap(&mut self.taken, &mut state.ready);
         }
-        if let Some(outcome) = &state.ended {
-            return Poll::Ready(Taken::End(outcome.clone()));
-        }
-        state.reader = Some(cx.waker().clone());
-        Poll::Pending
+        let Some((item, cost)) = self.taken.pop_front() else { return (Poll::Pending, None) };
+        self.owed = self.owed.saturating_add(cost);
+        // A result that came as one was never counted.
+        self.read = self.read.saturating_add(if cost > 0 { item.len() } else { 0 });
+        let credit = if self.owed >= self.quarter { self.give_back() } else { None };
+        (Poll::Ready(Taken::Item(item)), credit)
+    }
+
+    fn give_back(&mut self) -> Option<u32> {
+        let mut state = self.inbox.lock();
+        state.share.shrink(std::mem::take(&mut self.read));
+        state.owed = state.owed.saturating_add(std::mem::take(&mut self.owed));
+        state.credit()
     }
 }
 
@@ -152,7 +180,9 @@ impl State {
         self.part_cost = self.part_cost.saturating_add(cost);
         if more {
             self.part.extend_from_slice(&body);
-            self.let_part_come();
+            if self.reader.is_some() {
+                self.let_part_come();
+            }
             return Ok(self.credit());
         }
         let item = if self.part.is_empty() {
@@ -162,20 +192,30 @@ impl State {
             self.part.split().freeze()
         };
         self.ready.push_back((item, std::mem::take(&mut self.part_cost)));
+        self.wake();
         Ok(None)
+    }
+
+    /// The reader has read all there is.
+    fn nothing(&mut self, cx: &mut Context<'_>) -> (Poll<Taken>, Option<u32>) {
+        if let Some(outcome) = &self.ended {
+            return (Poll::Ready(Taken::End(outcome.clone())), None);
+        }
+        self.reader = Some(cx.waker().clone());
+        self.let_part_come();
+        (Poll::Pending, self.credit())
     }
 
     /// An item may be larger than the window: while the reader has nothing else to read, its parts are given back as
     /// they come.
     fn let_part_come(&mut self) {
-        if self.ready.is_empty() {
-            self.owed = self.owed.saturating_add(std::mem::take(&mut self.part_cost));
-        }
+        self.owed = self.owed.saturating_add(std::mem::take(&mut self.part_cost));
     }
 
-    /// Half a window at a time: a frame for each item would cost as much as the item.
+    /// A quarter of a window at a time: a frame for each item would cost as much as the item, and a window that is given
+    /// back late stands still meanwhile.
     fn credit(&mut self) -> Option<u32> {
-        if self.ended.is_some() || self.owed < self.window.div_ceil(2) {
+        if self.ended.is_some() || self.owed < self.quarter {
             return None;
         }
         let n = std::mem::take(&mut self.owed);

@@ -242,6 +242,12 @@ impl Inbound {
         self.waker.register(waker);
     }
 
+    /// The caller does not read its answers.
+    pub(crate) fn unread(&self) -> bool {
+        let state = lock(&self.state);
+        state.calls.unread(&state.out)
+    }
+
     /// A frame from the caller; a whole request goes to `service`.
     pub(crate) fn receive(
         self: &Arc<Self>,

@@ -14,6 +14,6 @@ mod state;
 pub use behaviour::describe_dial_error;
 pub(crate) use behaviour::{Behaviour, Links, Route};
 pub(crate) use handler::Shared;
-pub(crate) use inbox::{Inbox, Taken};
+pub(crate) use inbox::{Inbox, Reader, Taken};
 pub(crate) use link::{Counters, Inbound, Link};
 pub(crate) use state::Gone;

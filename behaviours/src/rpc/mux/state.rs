@@ -106,11 +106,13 @@ impl<T> Caller<T> {
     }
 
     fn write(&mut self, mut req: Req, out: &mut BytesMut) {
-        if req.args.len().saturating_add(req.kwargs.len()) > limits::FRAME_PAYLOAD {
-            let body = RequestBody { args: std::mem::take(&mut req.args), kwargs: std::mem::take(&mut req.kwargs) };
-            req.more = true;
-            self.bodies.add(req.id, body.encode());
+        let size = req.args.len().saturating_add(req.kwargs.len());
+        if size <= limits::FRAME_PAYLOAD {
+            return self.bodies.frame(req.id, size, Message::Req(req), out);
         }
+        let body = RequestBody { args: std::mem::take(&mut req.args), kwargs: std::mem::take(&mut req.kwargs) };
+        req.more = true;
+        self.bodies.chunks(req.id, body.encode());
         Message::Req(req).encode_into(out);
     }
 
@@ -285,6 +287,8 @@ pub(crate) struct Callee {
     max_calls: usize,
     max_body: usize,
     max_timeout: Duration,
+    unread: usize,
+    results: usize,
     budget: Budget,
 }
 
@@ -297,12 +301,19 @@ impl Callee {
             max_calls: config.in_flight_per_peer,
             max_body: config.max_body,
             max_timeout: config.max_timeout,
+            unread: config.unread_per_peer,
+            results: config.results_per_peer,
             budget,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// The caller does not read its answers: no more of its calls may be read either.
+    pub(crate) fn unread(&self, out: &BytesMut) -> bool {
+        out.len().saturating_add(self.bodies.waiting().0) > self.unread
     }
 
     /// Takes one frame from the caller.
@@ -451,11 +462,15 @@ impl Callee {
         let Some(Active::Running { .. }) = self.calls.get(&id) else { return };
         match outcome {
             Ok(result) if result.len() <= limits::FRAME_PAYLOAD => {
-                Message::Res { id, result, more: false, stream: false }.encode_into(out);
+                let size = result.len();
+                self.bodies.frame(id, size, Message::Res { id, result, more: false, stream: false }, out);
+            }
+            Ok(result) if self.bodies.waiting().1.saturating_add(result.len()) > self.results => {
+                refuse(id, overloaded("too many large results are on their way to the caller"), out);
             }
             Ok(result) if result.len() <= self.max_body => {
                 Message::Res { id, result: Bytes::new(), more: true, stream: false }.encode_into(out);
-                self.bodies.add(id, result);
+                self.bodies.chunks(id, result);
                 self.calls.insert(id, Active::Leaving);
                 return;
             }

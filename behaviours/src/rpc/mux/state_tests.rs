@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::{Reader, Taken},
+    *,
+};
 use p2pnode_wire::frame;
 
 fn budget() -> Budget {
@@ -226,6 +229,7 @@ fn stream(items: &[Bytes], window: u32, reads: usize) -> (Vec<Bytes>, usize) {
     assert_eq!(arrived.expect("a request").request.window, Some(window));
     callee.begin_items(id, &mut back);
     let mut cx = Context::from_waker(Waker::noop());
+    let mut reader = Reader::new(inbox);
     let (mut read, mut most, mut sent) = (Vec::new(), 0, 0);
     let mut left = None;
     let mut taken: usize = 0;
@@ -249,15 +253,16 @@ fn stream(items: &[Bytes], window: u32, reads: usize) -> (Vec<Bytes>, usize) {
         let arrived: usize = items[..sent].iter().map(Bytes::len).sum();
         most = most.max(arrived - taken - left.as_ref().map_or(0, Bytes::len));
         for _ in 0..reads {
-            match inbox.poll_take(&mut cx) {
-                Poll::Ready(super::super::Taken::Item(item, credit)) => {
+            let (next, credit) = reader.poll_next(&mut cx);
+            if let Some(n) = credit {
+                caller.give(id, n, &mut out);
+            }
+            match next {
+                Poll::Ready(Taken::Item(item)) => {
                     taken += item.len();
                     read.push(item);
-                    if let Some(n) = credit {
-                        caller.give(id, n, &mut out);
-                    }
                 }
-                Poll::Ready(super::super::Taken::End(outcome)) => {
+                Poll::Ready(Taken::End(outcome)) => {
                     assert_eq!(outcome, Ok(()));
                     assert_eq!((caller.len(), callee.len()), (0, 0));
                     return (read, most);
