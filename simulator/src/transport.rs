@@ -4,10 +4,9 @@ use libp2p::{
     Transport,
     core::{transport::MemoryTransport, upgrade},
     identity::Keypair,
-    noise, yamux,
+    noise,
 };
-use p2pnode::BoxedTransport;
-use p2pnode_behaviours::upkeep::Orderly;
+use p2pnode::{BoxedTransport, multiplexer};
 
 /// libp2p's memory transport with the real noise and yamux on top.
 pub fn memory(keypair: &Keypair) -> BoxedTransport {
@@ -15,7 +14,7 @@ pub fn memory(keypair: &Keypair) -> BoxedTransport {
     MemoryTransport::default()
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(Orderly(yamux::Config::default()))
+        .multiplex(multiplexer())
         .timeout(Duration::from_secs(10))
         .boxed()
 }

@@ -5,7 +5,7 @@ use std::{
     fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -64,6 +64,37 @@ pub struct Muxer<M: StreamMuxer + Send + Unpin + 'static, F> {
     /// None once it has failed or is closed.
     inner: Option<M>,
     orderly: F,
+    /// One of it for each open substream, and this.
+    open: Arc<()>,
+    /// Substreams of the peer beyond so many open ones are reset.
+    most: usize,
+}
+
+/// A substream that counts as long as it is open.
+#[derive(Debug)]
+pub struct Counted<S> {
+    stream: S,
+    _open: Arc<()>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
 }
 
 impl<M: StreamMuxer + Send + Unpin + 'static, F> fmt::Debug for Muxer<M, F> {
@@ -86,12 +117,13 @@ impl<M: StreamMuxer + Send + Unpin + 'static, F> Drop for Muxer<M, F> {
 impl<M, F> Muxer<M, F>
 where
     M: StreamMuxer + Send + Unpin + 'static,
+    M::Substream: Unpin,
     M::Error: Send + Sync + 'static,
     F: Fn(&M::Error) -> bool + Unpin,
 {
-    /// Around `inner`.
-    pub fn new(inner: M, orderly: F) -> Self {
-        Self { inner: Some(inner), orderly }
+    /// Around `inner`; what the peer opens while `most` substreams are open is reset.
+    pub fn new(inner: M, orderly: F, most: usize) -> Self {
+        Self { inner: Some(inner), orderly, open: Arc::default(), most }
     }
 
     fn with<T>(
@@ -110,18 +142,26 @@ where
 impl<M, F> StreamMuxer for Muxer<M, F>
 where
     M: StreamMuxer + Send + Unpin + 'static,
+    M::Substream: Unpin,
     M::Error: Send + Sync + 'static,
     F: Fn(&M::Error) -> bool + Unpin,
 {
-    type Substream = M::Substream;
+    type Substream = Counted<M::Substream>;
     type Error = io::Error;
 
-    fn poll_inbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<M::Substream>> {
-        self.with(|inner| inner.poll_inbound(cx))
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        loop {
+            let stream = ready!(self.as_mut().with(|inner| inner.poll_inbound(cx)))?;
+            if Arc::strong_count(&self.open) <= self.most {
+                return Poll::Ready(Ok(Counted { stream, _open: self.open.clone() }));
+            }
+            tracing::debug!(most = self.most, "one substream too many, reset");
+        }
     }
 
-    fn poll_outbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<M::Substream>> {
-        self.with(|inner| inner.poll_outbound(cx))
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        let stream = ready!(self.as_mut().with(|inner| inner.poll_outbound(cx)))?;
+        Poll::Ready(Ok(Counted { stream, _open: self.open.clone() }))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -144,14 +184,19 @@ where
 ///
 /// yamux (0.14) reports that frame and a connection that just ends alike, although a process that dies sends none.
 #[derive(Debug, Clone)]
-pub struct Orderly<U>(pub U);
+pub struct Orderly<U> {
+    /// What upgrades to yamux.
+    pub upgrade: U,
+    /// What the peer opens while so many substreams are open is reset.
+    pub most: usize,
+}
 
 impl<U: UpgradeInfo> UpgradeInfo for Orderly<U> {
     type Info = U::Info;
     type InfoIter = U::InfoIter;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.protocol_info()
+        self.upgrade.protocol_info()
     }
 }
 
@@ -164,6 +209,7 @@ where
     U::Future: Send + 'static,
     U::Error: 'static,
     M: StreamMuxer + Send + Unpin + 'static,
+    M::Substream: Unpin,
     M::Error: Send + Sync + 'static,
 {
     type Output = OrderlyMuxer<M>;
@@ -172,7 +218,8 @@ where
 
     fn upgrade_inbound(self, io: C, info: Self::Info) -> Self::Future {
         let (io, tail) = Sniffed::new(io);
-        self.0.upgrade_inbound(io, info).map(|muxer| muxer.map(|muxer| watched(muxer, tail))).boxed()
+        let most = self.most;
+        self.upgrade.upgrade_inbound(io, info).map(move |muxer| muxer.map(|muxer| watched(muxer, tail, most))).boxed()
     }
 }
 
@@ -182,6 +229,7 @@ where
     U::Future: Send + 'static,
     U::Error: 'static,
     M: StreamMuxer + Send + Unpin + 'static,
+    M::Substream: Unpin,
     M::Error: Send + Sync + 'static,
 {
     type Output = OrderlyMuxer<M>;
@@ -190,16 +238,18 @@ where
 
     fn upgrade_outbound(self, io: C, info: Self::Info) -> Self::Future {
         let (io, tail) = Sniffed::new(io);
-        self.0.upgrade_outbound(io, info).map(|muxer| muxer.map(|muxer| watched(muxer, tail))).boxed()
+        let most = self.most;
+        self.upgrade.upgrade_outbound(io, info).map(move |muxer| muxer.map(|muxer| watched(muxer, tail, most))).boxed()
     }
 }
 
-fn watched<M>(muxer: M, tail: Tail) -> OrderlyMuxer<M>
+fn watched<M>(muxer: M, tail: Tail, most: usize) -> OrderlyMuxer<M>
 where
     M: StreamMuxer + Send + Unpin + 'static,
+    M::Substream: Unpin,
     M::Error: Send + Sync + 'static,
 {
-    Muxer::new(muxer, Box::new(move |_| tail.is_go_away()))
+    Muxer::new(muxer, Box::new(move |_| tail.is_go_away()), most)
 }
 
 /// Version, type "go away", flags, stream and code "normal termination": <https://github.com/hashicorp/yamux/blob/master/spec.md>.

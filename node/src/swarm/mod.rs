@@ -6,5 +6,5 @@ mod transport;
 mod web;
 
 pub(crate) use behaviour::{Behaviour, BehaviourEvent};
-pub use transport::BoxedTransport;
 pub(crate) use transport::build as build_transport;
+pub use transport::{BoxedTransport, multiplexer};

@@ -23,6 +23,16 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Substreams per connection: our protocols need fewer than twenty at once, the classic RPC road sixteen.
 const MAX_STREAMS: usize = 64;
 
+/// What yamux lets a connection's receive windows grow beyond 256 KiB for each substream: to 1 MiB, if one has it all.
+///
+/// Enough for 84 Mbit/s at 100 ms. Left alone they grow to a gibibyte, and on a fast link, whose delay under load is that of
+/// their own queue, a small call waits behind megabytes (measured: `benches/README.md`, P6).
+const WINDOW_GROWTH: usize = 768 * 1024;
+
+/// yamux (0.14) shares out a gibibyte less its first window for each substream there may be: the only number that can be
+/// set. How many there really may be is [`MAX_STREAMS`].
+const YAMUX_STREAMS: usize = (1024 * 1024 * 1024 - WINDOW_GROWTH) / (256 * 1024);
+
 /// Unread bytes a peer may make us hold per QUIC stream and connection; the library's 10 and 15 MB would add up to
 /// gigabytes over all connections.
 const QUIC_STREAM_WINDOW: u32 = 1024 * 1024;
@@ -40,30 +50,35 @@ pub(crate) fn build(
     circuits: Option<Circuits>,
 ) -> io::Result<BoxedTransport> {
     let noise = noise::Config::new(keypair).map_err(io::Error::other)?;
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(MAX_STREAMS);
+    let yamux = multiplexer();
     let tcp = tcp::Config::default().nodelay(true);
     #[cfg(feature = "websocket")]
     let tcp = super::web::build(tcp.clone()).or_transport(tcp::tokio::Transport::new(tcp));
     #[cfg(not(feature = "websocket"))]
     let tcp = tcp::tokio::Transport::new(tcp);
-    let tcp =
-        tcp.upgrade(upgrade::Version::V1Lazy).authenticate(noise.clone()).multiplex(Orderly(yamux.clone())).boxed();
+    let tcp = tcp.upgrade(upgrade::Version::V1Lazy).authenticate(noise.clone()).multiplex(yamux.clone()).boxed();
     let tcp = TransportTimeout::new(tcp, HANDSHAKE).boxed();
     let quic = quic::tokio::Transport::new(quic_config(keypair))
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Muxer::new(connection, said_goodbye))))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Muxer::new(connection, said_goodbye, MAX_STREAMS))))
         .boxed();
     let direct = quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed();
     let all = match circuits {
         None => direct,
         Some(circuits) => {
-            let relayed =
-                circuits.upgrade(upgrade::Version::V1Lazy).authenticate(noise).multiplex(Orderly(yamux)).boxed();
+            let relayed = circuits.upgrade(upgrade::Version::V1Lazy).authenticate(noise).multiplex(yamux).boxed();
             let relayed = TransportTimeout::new(relayed, HANDSHAKE).boxed();
             relayed.or_transport(direct).map(|either, _| either.into_inner()).boxed()
         }
     };
     Ok(Door::new(Pace::new(Gate::new(all, rules.clone())), places).boxed())
+}
+
+/// yamux as a node uses it, for transports of one's own ([`Builder::transport`](crate::Builder::transport)): it knows a
+/// farewell from a failure, has 64 substreams of the peer open at most, and windows that grow by 768 KiB at most.
+pub fn multiplexer() -> Orderly<yamux::Config> {
+    let mut upgrade = yamux::Config::default();
+    upgrade.set_max_num_streams(YAMUX_STREAMS);
+    Orderly { upgrade, most: MAX_STREAMS }
 }
 
 /// An "application close" (RFC 9000 §19.19): a process that dies sends none. libp2p-quic (0.14) hides the type.

@@ -20,9 +20,8 @@ use libp2p::{
     },
     identity::Keypair,
     multiaddr::Protocol,
-    noise, plaintext, yamux,
+    noise, plaintext,
 };
-use p2pnode_behaviours::upkeep::Orderly;
 use tokio::time::Instant;
 
 use super::{
@@ -167,7 +166,7 @@ impl Net {
                 .map(|(_, end), _| stream_of(end))
                 .upgrade(Version::V1Lazy)
                 .authenticate(plaintext::Config::new(keypair))
-                .multiplex(Orderly(yamux::Config::default()))
+                .multiplex(p2pnode::multiplexer())
                 .timeout(DIAL)
                 .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
                 .boxed(),
@@ -175,7 +174,7 @@ impl Net {
                 .map(|(_, end), _| stream_of(end))
                 .upgrade(Version::V1Lazy)
                 .authenticate(noise::Config::new(keypair).expect("an Ed25519 key signs a noise key"))
-                .multiplex(Orderly(yamux::Config::default()))
+                .multiplex(p2pnode::multiplexer())
                 .timeout(DIAL)
                 .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
                 .boxed(),
