@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod echo;
+pub mod figures;
+pub mod server;
+pub mod ways;
 
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ use p2pnode_wire::{
     ids::SwarmId,
     rpc::{Message, Req},
 };
+
+use crate::figures::Figures;
 
 /// A call of `echo` with `size` bytes of arguments, as a member of a swarm makes it.
 pub fn request(size: usize) -> Message {
@@ -22,6 +27,26 @@ pub fn request(size: usize) -> Message {
         left_ms: 30_000,
         ..Req::default()
     })
+}
+
+/// Runs a bench: `--quick` measures little; `cargo test --benches` only wants to know that it starts. What it has found
+/// is kept for the table.
+///
+/// # Errors
+/// What it measures does not work.
+pub fn run(name: &str, measure: impl AsyncFnOnce(&mut Figures) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    if told("--test") || cfg!(debug_assertions) && !told("--quick") {
+        return Ok(());
+    }
+    let mut figures = Figures::new(name, told("--quick"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(&mut figures))?;
+    Ok(figures.keep()?)
+}
+
+/// Whether this process was started with a word.
+pub fn told(word: &str) -> bool {
+    std::env::args().any(|arg| arg == word)
 }
 
 /// The frame of a message without its length, as a receiver decodes it.
@@ -39,9 +64,7 @@ pub fn cpu() -> Duration {
 
 /// The middle one.
 pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    percentile(values, 50)
 }
 
 /// Waits until the process has used less than a third of a core for two seconds: the joining of many nodes is over.
@@ -57,6 +80,14 @@ pub async fn calm() -> anyhow::Result<()> {
         }
     }
     anyhow::bail!("not calm within three minutes")
+}
+
+/// The value that so many of a hundred do not exceed.
+pub fn percentile(values: &[f64], hundredth: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let index = (sorted.len() * hundredth / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

@@ -12,32 +12,47 @@ use bytes::Bytes;
 use futures::{AsyncReadExt as _, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, swarm::NetworkBehaviour, swarm::SwarmEvent, tcp,
-    yamux,
 };
+use p2pnode::multiplexer;
 use p2pnode_behaviours::rpc;
-use p2pnode_benches::{cpu, echo};
+
 use tokio::net::TcpListener;
 use tokio_util::compat::{FuturesAsyncReadCompatExt, FuturesAsyncWriteCompatExt};
 
+use crate::{cpu, echo, figures::tell};
+
 /// Frames that come back as they are.
-pub(crate) const RAW: StreamProtocol = StreamProtocol::new("/bench/raw/1");
+pub const RAW: StreamProtocol = StreamProtocol::new("/bench/raw/1");
 
 /// A frame, and then as many items as a stream has.
-pub(crate) const ITEMS: StreamProtocol = StreamProtocol::new("/bench/items/1");
+pub const ITEMS: StreamProtocol = StreamProtocol::new("/bench/items/1");
 
 /// Items of one stream.
-pub(crate) const COUNT: u32 = 10_000;
+pub const COUNT: u32 = 10_000;
 
 /// Bytes of an item, and of the arguments and the result of a small call.
-pub(crate) const BODY: usize = 100;
+pub const BODY: usize = 100;
 
-#[derive(NetworkBehaviour)]
-pub(crate) struct Behaviour {
-    rpc: rpc::Behaviour,
-    pub(crate) raw: libp2p_stream::Behaviour,
+mod both {
+    #![allow(missing_docs, missing_debug_implementations, reason = "what the derive writes has none")]
+
+    use super::{NetworkBehaviour, rpc};
+
+    /// Calls on both roads, and bare substreams.
+    #[derive(NetworkBehaviour)]
+    pub struct Behaviour {
+        pub rpc: rpc::Behaviour,
+        pub raw: libp2p_stream::Behaviour,
+    }
 }
 
-pub(crate) fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
+pub use both::Behaviour;
+
+/// A Swarm over TCP, noise and yamux that answers `echo` and `items`.
+///
+/// # Errors
+/// The transport cannot be built.
+pub fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
     let service = Arc::new(|call: rpc::Incoming| {
         // As a node does it: each call on a task of its own.
         tokio::spawn(async move {
@@ -56,7 +71,7 @@ pub(crate) fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client
     let (rpc, client) = rpc::Behaviour::new(rpc::Config { fast, ..rpc::Config::default() }, service);
     let swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, multiplexer)?
         .with_behaviour(|_| Behaviour { rpc, raw: libp2p_stream::Behaviour::new() })?
         .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
@@ -64,7 +79,10 @@ pub(crate) fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client
 }
 
 /// The other process: prints its addresses, then its CPU time for each line it reads.
-pub(crate) async fn serve() -> anyhow::Result<()> {
+///
+/// # Errors
+/// No address can be bound, or the first process is gone.
+pub async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let bare = listener.local_addr()?;
     tokio::spawn(async move {
@@ -95,50 +113,71 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
             break address;
         }
     };
-    say(&format!("{bare} {address} {}", swarm.local_peer_id()))?;
+    tell(&format!("{bare} {address} {}", swarm.local_peer_id()))?;
     tokio::spawn(async move { while swarm.next().await.is_some() {} });
     tokio::task::spawn_blocking(|| -> anyhow::Result<()> {
         for line in std::io::stdin().lines() {
             line?;
-            say(&cpu().as_nanos().to_string())?;
+            tell(&cpu().as_nanos().to_string())?;
         }
         Ok(())
     })
     .await?
 }
 
-pub(crate) fn say(line: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
-}
-
-pub(crate) struct Server {
+/// The other process.
+#[derive(Debug)]
+pub struct Server {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Server {
-    pub(crate) fn start() -> anyhow::Result<(Self, String)> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("--server")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+    /// Starts this very program as the other process, which must do [`serve`] when it is given `--server`; with the first
+    /// line it says.
+    ///
+    /// # Errors
+    /// It does not start, or says nothing.
+    pub fn start() -> anyhow::Result<(Self, String)> {
+        Self::run(Command::new(std::env::current_exe()?).arg("--server"))
+    }
+
+    /// Starts a program that says a line, and then its CPU time in nanoseconds for each line it reads.
+    ///
+    /// # Errors
+    /// It does not start, or says nothing.
+    pub fn run(command: &mut Command) -> anyhow::Result<(Self, String)> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("a pipe")?);
         let mut server = Self { child, lines };
         let line = server.line()?;
         Ok((server, line))
     }
 
-    fn line(&mut self) -> anyhow::Result<String> {
+    /// The next line it says.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        self.lines.read_line(&mut line)?;
+        anyhow::ensure!(self.lines.read_line(&mut line)? > 0, "the other process has ended");
         Ok(line.trim().to_owned())
     }
 
-    pub(crate) fn cpu(&mut self) -> anyhow::Result<Duration> {
-        writeln!(self.child.stdin.as_mut().context("a pipe")?)?;
+    /// Tells it a line.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        Ok(writeln!(self.child.stdin.as_mut().context("a pipe")?, "{line}")?)
+    }
+
+    /// Its CPU time so far.
+    ///
+    /// # Errors
+    /// It is gone, or says something else.
+    pub fn cpu(&mut self) -> anyhow::Result<Duration> {
+        self.tell("")?;
         Ok(Duration::from_nanos(self.line()?.parse()?))
     }
 }
@@ -151,7 +190,10 @@ impl Drop for Server {
 }
 
 /// A client Swarm connected with the server, driven in the background.
-pub(crate) async fn connect(
+///
+/// # Errors
+/// The server is not reached.
+pub async fn connect(
     fast: bool,
     address: &Multiaddr,
     peer: PeerId,
