@@ -87,6 +87,12 @@ impl Behaviour {
         self.nonces.insert(request, nonce);
     }
 
+    /// Whether the first hello to a connected peer has neither been answered nor come to nothing: what the peer shares with
+    /// this node is not known yet.
+    pub fn is_greeting(&self, peer: &PeerId) -> bool {
+        self.state.is_greeting(peer)
+    }
+
     /// How many cards of other members are asked for from now on. Default (`None`): as many as others give, at most 32.
     pub fn want(&mut self, want: Option<u8>) {
         self.state.want(want);

@@ -116,6 +116,8 @@ struct Contact {
     again: Option<(u64, Instant)>,
     /// Hellos in a row that came to nothing.
     failures: u32,
+    /// So many that no more are sent, before any was answered.
+    silent: bool,
 }
 
 pub(super) struct State {
@@ -175,7 +177,13 @@ impl State {
     pub(super) fn may_retry(&mut self, peer: &PeerId, refused: bool) -> bool {
         let Some(contact) = self.contacts.get_mut(peer) else { return false };
         contact.failures = contact.failures.saturating_add(1);
-        contact.failures <= if refused { REFUSED } else { RETRIES }
+        contact.silent = contact.failures > if refused { REFUSED } else { RETRIES };
+        !contact.silent
+    }
+
+    /// Whether our first hello to a connected peer is under way: what it shares with us is not known yet.
+    pub(super) fn is_greeting(&self, peer: &PeerId) -> bool {
+        self.contacts.get(peer).is_some_and(|contact| contact.greeted.is_none() && !contact.silent)
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {

@@ -327,10 +327,19 @@ impl EventLoop {
             return self.behaviour().mail.refuse(ticket, error);
         }
         let stranger = lock(&self.setup.shared.peers).swarms_of(&peer).is_empty();
+        if stranger && self.behaviour().hello.is_greeting(&peer) {
+            // A member may be faster with its mail than with its name, and would be held to what strangers may leave here.
+            return self.refuse_for_now(ticket, "this node is just learning who you are");
+        }
         let note = Note::Arrived { arrival: Box::new(Arrival { mail, raw, stranger }), ticket };
         let Some(Err(back)) = self.post.as_ref().map(|post| post.tell(note)) else { return };
         let Note::Arrived { ticket, .. } = *back else { return };
-        let mut error = RpcError::new(ErrorCode::Overloaded, "too many messages at once");
+        self.refuse_for_now(ticket, "too many messages at once");
+    }
+
+    /// Its sender tries again soon.
+    fn refuse_for_now(&mut self, ticket: mail::Ticket, why: &str) {
+        let mut error = RpcError::new(ErrorCode::Overloaded, why);
         error.retry_after = Some(Duration::from_millis(500));
         self.behaviour().mail.refuse(ticket, error);
     }
