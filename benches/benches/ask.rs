@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashSet,
-    io::Write,
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,11 @@ use anyhow::{Context as _, ensure};
 use futures::StreamExt;
 use libp2p::Multiaddr;
 use p2pnode::{Ask, AskEvent, Limits, Node};
-use p2pnode_benches::{calm, median};
+use p2pnode_benches::{
+    calm,
+    figures::{Figures, Target},
+    median, run,
+};
 use p2pnode_simulator::memory;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -79,11 +82,9 @@ async fn ask(nodes: &[Node], count: usize) -> anyhow::Result<(f64, f64)> {
     Ok((first.context("an ack")?, last))
 }
 
-async fn measure(quick: bool) -> anyhow::Result<()> {
-    let rounds = if quick { 3 } else { 15 };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "a question answered by all, one process, medians of {rounds}")?;
-    for (count, target) in [(50, 1_000.0), (100, 2_000.0)] {
+async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
+    let rounds = if figures.quick { 3 } else { 15 };
+    for (count, most) in [(50, 1_000.0), (100, 2_000.0)] {
         let nodes = crowd(count).await?;
         // Connections as they are in a swarm at rest.
         calm().await?;
@@ -96,16 +97,15 @@ async fn measure(quick: bool) -> anyhow::Result<()> {
             last.push(reply);
         }
         let connections: Vec<usize> = nodes.iter().map(connected).collect();
-        let (most, own) = (connections.iter().skip(1).max().copied().unwrap_or(0), connections.first().copied());
-        let last = median(&last);
-        let met = if last <= target { "met" } else { "missed" };
-        writeln!(
-            out,
-            "P9 {count:>3} nodes: first ack {:.0} ms, last reply {last:.0} ms, target <= {target} ms {met}; connections: \
-             asker {}, others at most {most}",
+        let (most_of_others, own) = (connections.iter().skip(1).max().copied(), connections.first().copied());
+        figures.say(format!(
+            "{count} nodes of one process, medians of {rounds}: first ack {:.0} ms; connections: asker {}, others at most {}",
             median(&first),
             own.unwrap_or(0),
-        )?;
+            most_of_others.unwrap_or(0),
+        ))?;
+        let what = format!("ask answered by all of {count}, last reply");
+        figures.row("P9", &what, (median(&last), "ms"), Target::AtMost(most))?;
     }
     Ok(())
 }
@@ -115,11 +115,5 @@ fn connected(node: &Node) -> usize {
 }
 
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    // `cargo test --benches` runs this too: then only that it starts is of interest.
-    if has("--test") || cfg!(debug_assertions) && !has("--quick") {
-        return Ok(());
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(has("--quick")))
+    run("ask", measure)
 }

@@ -6,7 +6,6 @@
 use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
-    io::Write,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +24,11 @@ use libp2p::{
 };
 use p2pnode::{Context, Endpoint, Limits, Node};
 use p2pnode_behaviours::gossip::{self, Budget};
-use p2pnode_benches::{calm, cpu, median};
+use p2pnode_benches::{
+    calm, cpu,
+    figures::{Figures, Target},
+    median, run,
+};
 use p2pnode_simulator::memory;
 use p2pnode_wire::{
     event::Event,
@@ -365,45 +368,58 @@ impl Samples {
     }
 }
 
-async fn measure(quick: bool) -> anyhow::Result<()> {
-    let (turns, rounds) = if quick { (1, 1) } else { (3, 3) };
+async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
+    let (turns, rounds) = if figures.quick { (1, 1) } else { (3, 3) };
     let (mut plain, mut ours, mut nodes) = (Samples::default(), Samples::default(), Samples::default());
     for _ in 0..turns {
         plain.take(Crowd::bare::<gossipsub::Behaviour>().await?, rounds).await?;
         ours.take(Crowd::bare::<gossip::Behaviour>().await?, rounds).await?;
         nodes.take(Crowd::nodes().await?, rounds).await?;
     }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{NODES} nodes in one process, {BODY} B, medians of {turns} crowds; burst of {BURST} events")?;
-    writeln!(out, "                                  all have it ms   deliveries/s, burst   CPU µs per delivery")?;
+    figures
+        .say(format!("{NODES} nodes in one process, {BODY} B, medians of {turns} crowds; burst of {BURST} events"))?;
+    figures.say(format!(
+        "{:<34} {:>14} {:>19} {:>20}",
+        "", "all have it ms", "deliveries/s, burst", "CPU µs per delivery"
+    ))?;
     for (name, s) in [
         ("plain gossipsub, nothing verified", &plain),
         ("ours, every event verified", &ours),
         ("whole nodes, handlers run", &nodes),
     ] {
         let (alone, rate, cpu) = (median(&s.alone_ms), median(&s.rate), median(&s.cpu_us));
-        writeln!(out, "{name:<34} {alone:>13.1} {rate:>21.0} {cpu:>21.1}")?;
+        figures.say(format!("{name:<34} {alone:>14.1} {rate:>19.0} {cpu:>20.1}"))?;
     }
-    let ratio = |of: fn(&Samples) -> &Vec<f64>, a: &Samples, b: &Samples| median(of(a)) / median(of(b));
-    let lines = [
-        ("P8 time of ours ÷ plain", ratio(|s| &s.alone_ms, &ours, &plain), "<= 1.0"),
-        ("P8 deliveries/s of ours ÷ plain", ratio(|s| &s.rate, &ours, &plain), ">= 1.0"),
-        ("P8 time of whole nodes ÷ plain", ratio(|s| &s.alone_ms, &nodes, &plain), "<= 1.0"),
-        ("P8 deliveries/s of whole nodes ÷ plain", ratio(|s| &s.rate, &nodes, &plain), ">= 1.0"),
-    ];
-    for (what, value, target) in lines {
-        let met = if target.starts_with('<') { value <= 1.0 } else { value >= 1.0 };
-        writeln!(out, "{what:<40} {value:>7.2}   target {target:<8} {}", if met { "met" } else { "missed" })?;
-    }
+    let ratio = |of: fn(&Samples) -> f64, a: &Samples, b: &Samples| (of(a) / of(b), "");
+    let time = |s: &Samples| median(&s.alone_ms);
+    let rate = |s: &Samples| median(&s.rate);
+    figures.row(
+        "P8",
+        "broadcast to 100, time of ours ÷ plain gossipsub",
+        ratio(time, &ours, &plain),
+        Target::AtMost(1.0),
+    )?;
+    figures.row(
+        "P8",
+        "burst, deliveries/s of ours ÷ plain gossipsub",
+        ratio(rate, &ours, &plain),
+        Target::AtLeast(1.0),
+    )?;
+    figures.row(
+        "P8",
+        "broadcast to 100, time of whole nodes ÷ plain",
+        ratio(time, &nodes, &plain),
+        Target::AtMost(1.0),
+    )?;
+    figures.row(
+        "P8",
+        "burst, deliveries/s of whole nodes ÷ plain",
+        ratio(rate, &nodes, &plain),
+        Target::AtLeast(1.0),
+    )?;
     Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    // `cargo test --benches` runs this too: then only that it starts is of interest.
-    if has("--test") || cfg!(debug_assertions) && !has("--quick") {
-        return Ok(());
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure(has("--quick")))
+    run("gossip", measure)
 }

@@ -1,7 +1,8 @@
 """synapse-p2p's own node and client, as its users run them, driven line by line.
 
     python synapse.py serve            prints its port, then its CPU time (ns) for each line it reads
-    python synapse.py call PORT        for each line `IN_FLIGHT SECONDS BYTES` prints `CALLS SECONDS P50_US CPU_NS`
+    python synapse.py call PORT        prints that it is ready, then for each line `IN_FLIGHT SECONDS BYTES`
+                                       `CALLS SECONDS P50_US CPU_NS`
 """
 
 import asyncio
@@ -40,6 +41,7 @@ async def serve():
 
 async def call(port):
     client = Client("127.0.0.1", port)
+    say("ready")
     async for in_flight, seconds, size in lines():
         body, spans, began, cpu = b"\x07" * int(size), [], time.perf_counter(), time.process_time_ns()
         until = began + float(seconds)

@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod echo;
+pub mod ends;
 pub mod figures;
+pub mod program;
+pub mod scratch;
 pub mod server;
 pub mod ways;
 

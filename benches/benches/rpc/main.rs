@@ -8,19 +8,7 @@ mod calls;
 
 use std::time::Duration;
 
-use anyhow::Context;
-use futures::AsyncReadExt as _;
-use libp2p::{Multiaddr, PeerId};
-use p2pnode_benches::{
-    echo,
-    figures::Figures,
-    run,
-    server::{self, RAW, Server, connect},
-    told,
-    ways::Road,
-};
-use tokio::net::TcpStream;
-use tokio_util::compat::{FuturesAsyncReadCompatExt, FuturesAsyncWriteCompatExt};
+use p2pnode_benches::{ends::Ends, figures::Figures, run, server, told};
 
 use crate::{
     bulk::{Bodies, Streams},
@@ -28,20 +16,7 @@ use crate::{
 };
 
 async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
-    let (mut server, line) = Server::start()?;
-    let mut words = line.split(' ');
-    let mut word = || words.next().context("three words");
-    let (bare, address, peer): (String, Multiaddr, PeerId) = (word()?.into(), word()?.parse()?, word()?.parse()?);
-    let stream = TcpStream::connect(bare).await?;
-    stream.set_nodelay(true)?;
-    let (reader, writer) = stream.into_split();
-    let tcp = echo::Caller::new(reader, writer);
-    let (fast, mut control) = connect(true, &address, peer).await?;
-    let (classic, _keep) = connect(false, &address, peer).await?;
-    let (fast, classic) = (Road(fast, peer), Road(classic, peer));
-    let raw = control.open_stream(peer, RAW).await.map_err(|e| anyhow::anyhow!("{e}"))?;
-    let (raw_reader, raw_writer) = raw.split();
-    let raw = echo::Caller::new(raw_reader.compat(), raw_writer.compat_write());
+    let Ends { mut server, tcp, raw, fast, classic, control, .. } = Ends::new().await?;
     let (rounds, time) = if figures.quick { (3, Duration::from_millis(300)) } else { (7, Duration::from_secs(1)) };
     if figures.wanted("calls") {
         let mut ways: [Both; 4] = Default::default();
