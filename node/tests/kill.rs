@@ -94,6 +94,16 @@ impl Running {
     }
 }
 
+/// A test that fails leaves nothing behind: a child that lives on keeps the output of the tests open, and whoever reads
+/// it to its end waits forever.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn file(folder: &Path, role: &str) -> PathBuf {
     folder.join(role).join("data").join("default").join("node.db")
 }
