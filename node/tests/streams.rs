@@ -133,7 +133,7 @@ async fn a_slow_reader_holds_the_handler_up_and_going_away_ends_it() {
         assert_eq!(next(&mut items).await.map(|item| item.expect("an item")), Some(n));
     }
     // A window of 262,144 bytes, of which 64 are counted for each number beside its own one or three: filled and no more.
-    // What has been read is given back by halves of it.
+    // What has been read is given back by quarters of it.
     let windowful = 127 + 128 + (262_144_u32 - 127 * 65 - 128 * 66).div_ceil(67);
     until("the window is filled", async || seen.sent.load(Ordering::SeqCst) >= windowful).await;
     for _ in 0..10 {
