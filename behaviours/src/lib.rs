@@ -29,6 +29,7 @@ mod peer;
 pub mod presence;
 pub mod rpc;
 pub mod sync;
+pub mod turns;
 pub mod upkeep;
 
 pub use clock::Clock;

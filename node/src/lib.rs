@@ -96,6 +96,6 @@ pub use reserved::Info;
 pub use rmpv::Value;
 pub use schedules::{Action, Added, ExecRun, ScheduleInfo, Schedules, SchedulesError};
 pub use start::StartError;
-pub use swarm::{BoxedTransport, multiplexer};
+pub use swarm::{BoxedTransport, executor, multiplexer};
 pub use talk::{Broadcast, Conversation, ConversationEvent, Emit, Hook, PublishError, Said, Sent, Subscription};
 pub use target::{Candidate, Target, TargetError, near};

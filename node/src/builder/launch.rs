@@ -43,7 +43,7 @@ use crate::{
     reserved::NodeEndpoints,
     schedules::Timetable,
     start::StartError,
-    swarm::{Behaviour, build_transport},
+    swarm::{Behaviour, build_transport, executor},
     swarms::Swarms,
 };
 
@@ -101,7 +101,7 @@ impl Builder {
             None => build_transport(&keypair, &rules, self.limits.upkeep.limits.pending_in, circuits)
                 .map_err(|e| StartError::Transport(e.to_string()))?,
         };
-        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+        let config = swarm::Config::with_executor(executor()).with_idle_connection_timeout(IDLE_TIMEOUT);
         let mut swarm = Swarm::new(transport, Compact(behaviour), own, config);
         let (listen, fixed_port) = (std::mem::take(&mut self.listen), self.fixed_port);
         let early = listen_on(&mut swarm, &listen, fixed_port).await?;

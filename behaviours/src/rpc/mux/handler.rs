@@ -30,7 +30,10 @@ use super::{
     pipe::Pipe,
     state::Violation,
 };
-use crate::rpc::{Config, Service, codec::Budget};
+use crate::{
+    rpc::{Config, Service, codec::Budget},
+    turns,
+};
 
 /// Substreams a peer may open for its calls. One is the rule; a second covers one that is being replaced.
 const MAX_INBOUND: usize = 2;
@@ -38,6 +41,16 @@ const MAX_INBOUND: usize = 2;
 /// With this many calls under way, the writer lets others add theirs before it writes: one write for many calls.
 /// With few it would only add latency (measured: 10–31 % with one).
 const COALESCE_AT: usize = 32;
+
+/// With this many the connection's task takes turns with those who have more for it: a call that is alone gains by its
+/// being polled again at once, many lose what they share (measured: `benches/README.md`, P1 and P2).
+const PLENTY: usize = 8;
+
+/// What was under way counts for less by one part of so many with each poll.
+const FORGET: usize = 8;
+
+/// So many bytes are taken for a call: half a chunk of a body is plenty.
+const BYTES_OF_A_CALL: usize = 1024;
 
 /// What every handler of a node shares.
 #[derive(Clone)]
@@ -88,6 +101,8 @@ struct Served {
     inbound: Arc<Inbound>,
     pipe: Pipe,
     yielded: bool,
+    /// Messages that came in the last poll.
+    came: usize,
 }
 
 pub struct Handler {
@@ -101,6 +116,8 @@ pub struct Handler {
     request_stream: bool,
     inbound: Vec<Served>,
     reports: VecDeque<Report>,
+    /// About the most that was under way, or came at once, in the last polls.
+    lately: usize,
 }
 
 impl Handler {
@@ -115,6 +132,7 @@ impl Handler {
             request_stream: false,
             inbound: Vec::new(),
             reports: VecDeque::new(),
+            lately: 0,
         }
     }
 
@@ -141,7 +159,14 @@ impl Handler {
         }
         let config = &self.shared.config;
         let inbound = Inbound::new(self.peer, self.remote.clone(), config, self.shared.budget.clone());
-        self.inbound.push(Served { inbound, pipe: Pipe::new(stream), yielded: false });
+        self.inbound.push(Served { inbound, pipe: Pipe::new(stream), yielded: false, came: 0 });
+    }
+
+    /// Calls under way in one direction, or that have just come or gone; bytes count, too.
+    fn under_way(&self) -> usize {
+        let ours = self.outbound.iter().map(|ours| (&ours.pipe, ours.link.in_flight()));
+        let theirs = self.inbound.iter().map(|served| (&served.pipe, served.came.max(served.inbound.in_flight())));
+        ours.chain(theirs).map(|(pipe, calls)| calls.max(pipe.moved() / BYTES_OF_A_CALL)).max().unwrap_or(0)
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) {
@@ -243,10 +268,12 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<io::Result<()>> {
         self.inbound.register(cx.waker());
         self.pipe.turn();
+        self.came = 0;
         let mut unread = self.inbound.unread();
         while !unread && let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
             let Some(frame) = frame else { return Poll::Ready(Ok(())) };
             let message = Message::decode(&frame).map_err(malformed)?;
+            self.came += 1;
             // Calls that are answered at once are answered in here.
             let call = matches!(message, Message::Req(_));
             self.inbound.receive(message, &*shared.service, &shared.counters)?;
@@ -339,6 +366,10 @@ impl ConnectionHandler for Handler {
         }
         self.poll_outbound(cx);
         self.poll_inbound(cx);
+        self.lately = self.under_way().max(self.lately - self.lately.div_ceil(FORGET));
+        if self.lately >= PLENTY {
+            turns::plenty();
+        }
         match self.reports.pop_front() {
             Some(report) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report)),
             None => Poll::Pending,

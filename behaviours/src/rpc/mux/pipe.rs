@@ -25,6 +25,7 @@ pub(crate) struct Pipe {
     reads_left: usize,
     write: BytesMut,
     dirty: bool,
+    moved: usize,
 }
 
 impl Pipe {
@@ -39,12 +40,19 @@ impl Pipe {
             reads_left: READS_PER_POLL,
             write: BytesMut::new(),
             dirty: false,
+            moved: 0,
         }
     }
 
     /// Begins a poll of the connection's task.
     pub(crate) fn turn(&mut self) {
         self.reads_left = READS_PER_POLL;
+        self.moved = 0;
+    }
+
+    /// Bytes read and written since the turn began.
+    pub(crate) fn moved(&self) -> usize {
+        self.moved
     }
 
     /// The next whole frame. `Ready(None)`: the peer has closed its half.
@@ -68,6 +76,7 @@ impl Pipe {
             if n == 0 {
                 return Poll::Ready(Ok(None));
             }
+            self.moved += n;
             self.read.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
         }
     }
@@ -87,6 +96,7 @@ impl Pipe {
                 Poll::Pending => return Poll::Pending,
             };
             self.write.advance(n);
+            self.moved += n;
             self.dirty = true;
         }
         if self.dirty {
