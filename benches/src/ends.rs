@@ -1,4 +1,5 @@
-//! A server in another process, and the four ways to it.
+//! A server in another process, and the four ways to it: frames over TCP, two over libp2p as it is by itself, and ours as a
+//! node makes it.
 
 use std::fmt;
 
@@ -20,14 +21,14 @@ pub struct Ends {
     pub server: Server,
     /// Frames over bare TCP.
     pub tcp: echo::Caller,
-    /// The same over one substream of libp2p.
+    /// The same over one substream of stock libp2p.
     pub raw: echo::Caller,
     /// Our road.
     pub fast: Road,
-    /// The road of every libp2p program.
+    /// The road of every libp2p program, on stock libp2p.
     pub classic: Road,
-    /// Opens substreams to the server.
-    pub control: libp2p_stream::Control,
+    /// Opens substreams of stock libp2p to the server.
+    pub stock: (libp2p_stream::Control, PeerId),
 }
 
 impl fmt::Debug for Ends {
@@ -44,17 +45,26 @@ impl Ends {
     pub async fn new() -> anyhow::Result<Self> {
         let (server, line) = Server::start()?;
         let mut words = line.split(' ');
-        let mut word = || words.next().context("three words");
-        let (bare, address, peer): (String, Multiaddr, PeerId) = (word()?.into(), word()?.parse()?, word()?.parse()?);
+        let mut word = || words.next().context("five words");
+        let bare = word()?;
+        let mut end = || anyhow::Ok((word()?.parse::<Multiaddr>()?, word()?.parse::<PeerId>()?));
+        let ((address, peer), (plain_address, plain_peer)) = (end()?, end()?);
         let stream = TcpStream::connect(bare).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         let tcp = echo::Caller::new(reader, writer);
-        let (fast, mut control) = connect(true, &address, peer).await?;
-        let (classic, _) = connect(false, &address, peer).await?;
-        let stream = control.open_stream(peer, RAW).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+        let (fast, _) = connect(false, &address, peer).await?;
+        let (classic, mut control) = connect(true, &plain_address, plain_peer).await?;
+        let stream = control.open_stream(plain_peer, RAW).await.map_err(|e| anyhow::anyhow!("{e}"))?;
         let (reader, writer) = stream.split();
         let raw = echo::Caller::new(reader.compat(), writer.compat_write());
-        Ok(Self { server, tcp, raw, fast: Road(fast, peer), classic: Road(classic, peer), control })
+        Ok(Self {
+            server,
+            tcp,
+            raw,
+            fast: Road(fast, peer),
+            classic: Road(classic, plain_peer),
+            stock: (control, plain_peer),
+        })
     }
 }

@@ -7,6 +7,7 @@ pub mod figures;
 pub mod program;
 pub mod scratch;
 pub mod server;
+pub mod sim;
 pub mod ways;
 
 use std::time::Duration;

@@ -15,9 +15,14 @@ use crate::figures;
 /// # Errors
 /// There is none.
 pub fn path() -> anyhow::Result<PathBuf> {
+    built("p2pnode", "P2PNODE_BIN", "p2pnode-cli")
+}
+
+/// An optimised program of this workspace: the path in a variable of the environment, or what is built.
+pub(crate) fn built(name: &str, variable: &str, package: &str) -> anyhow::Result<PathBuf> {
     let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| figures::root().join("target"), PathBuf::from);
-    let path = std::env::var_os("P2PNODE_BIN").map_or_else(|| built.join("release/p2pnode"), PathBuf::from);
-    ensure!(path.exists(), "{} is missing: cargo build --release --locked -p p2pnode-cli", path.display());
+    let path = std::env::var_os(variable).map_or_else(|| built.join("release").join(name), PathBuf::from);
+    ensure!(path.exists(), "{} is missing: cargo build --release --locked -p {package}", path.display());
     Ok(path.canonicalize()?)
 }
 

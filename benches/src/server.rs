@@ -11,9 +11,11 @@ use anyhow::Context;
 use bytes::Bytes;
 use futures::{AsyncReadExt as _, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, swarm::NetworkBehaviour, swarm::SwarmEvent, tcp,
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise,
+    swarm::{Config, NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
 };
-use p2pnode::multiplexer;
+use p2pnode::{executor, multiplexer};
 use p2pnode_behaviours::rpc;
 
 use tokio::net::TcpListener;
@@ -48,11 +50,11 @@ mod both {
 
 pub use both::Behaviour;
 
-/// A Swarm over TCP, noise and yamux that answers `echo` and `items`.
+/// A Swarm over TCP, noise and yamux that answers `echo` and `items`: as a node makes it, or as libp2p makes it by itself.
 ///
 /// # Errors
 /// The transport cannot be built.
-pub fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
+pub fn swarm(stock: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
     let service = Arc::new(|call: rpc::Incoming| {
         // As a node does it: each call on a task of its own.
         tokio::spawn(async move {
@@ -68,13 +70,17 @@ pub fn swarm(fast: bool) -> anyhow::Result<(Swarm<Behaviour>, rpc::Client)> {
             items.finish(Ok(()));
         });
     });
-    let (rpc, client) = rpc::Behaviour::new(rpc::Config { fast, ..rpc::Config::default() }, service);
-    let swarm = SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, multiplexer)?
-        .with_behaviour(|_| Behaviour { rpc, raw: libp2p_stream::Behaviour::new() })?
-        .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
-        .build();
+    let (rpc, client) = rpc::Behaviour::new(rpc::Config { fast: !stock, ..rpc::Config::default() }, service);
+    let (behaviour, tcp) =
+        (Behaviour { rpc, raw: libp2p_stream::Behaviour::new() }, tcp::Config::default().nodelay(true));
+    let (swarm, idle) = (SwarmBuilder::with_new_identity().with_tokio(), Duration::from_secs(600));
+    let swarm = if stock {
+        let swarm = swarm.with_tcp(tcp, noise::Config::new, yamux::Config::default)?.with_behaviour(|_| behaviour)?;
+        swarm.with_swarm_config(|c| c.with_idle_connection_timeout(idle)).build()
+    } else {
+        let swarm = swarm.with_tcp(tcp, noise::Config::new, multiplexer)?.with_behaviour(|_| behaviour)?;
+        swarm.with_swarm_config(|_| Config::with_executor(executor()).with_idle_connection_timeout(idle)).build()
+    };
     Ok((swarm, client))
 }
 
@@ -92,7 +98,14 @@ pub async fn serve() -> anyhow::Result<()> {
             tokio::spawn(echo::serve(reader, writer));
         }
     });
-    let (mut swarm, _) = swarm(true)?;
+    let (ours, stock) = (listen(false).await?, listen(true).await?);
+    tell(&format!("{bare} {ours} {stock}"))?;
+    cpu_on_request().await
+}
+
+/// A Swarm that serves bare substreams, too, in the background: where, and who it is.
+async fn listen(stock: bool) -> anyhow::Result<String> {
+    let (mut swarm, _) = swarm(stock)?;
     let mut incoming = swarm.behaviour().raw.new_control().accept(RAW)?;
     tokio::spawn(async move {
         while let Some((_, stream)) = incoming.next().await {
@@ -113,9 +126,9 @@ pub async fn serve() -> anyhow::Result<()> {
             break address;
         }
     };
-    tell(&format!("{bare} {address} {}", swarm.local_peer_id()))?;
+    let listening = format!("{address} {}", swarm.local_peer_id());
     tokio::spawn(async move { while swarm.next().await.is_some() {} });
-    cpu_on_request().await
+    Ok(listening)
 }
 
 /// Tells this process's CPU time in nanoseconds for each line it reads, until there are no more.
@@ -202,11 +215,11 @@ impl Drop for Server {
 /// # Errors
 /// The server is not reached.
 pub async fn connect(
-    fast: bool,
+    stock: bool,
     address: &Multiaddr,
     peer: PeerId,
 ) -> anyhow::Result<(rpc::Client, libp2p_stream::Control)> {
-    let (mut swarm, client) = swarm(fast)?;
+    let (mut swarm, client) = swarm(stock)?;
     let control = swarm.behaviour().raw.new_control();
     swarm.dial(address.clone())?;
     while !swarm.is_connected(&peer) {

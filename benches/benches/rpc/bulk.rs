@@ -112,12 +112,11 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) async fn round(&mut self, control: &libp2p_stream::Control, fast: &Road) -> anyhow::Result<()> {
+    pub(crate) async fn round(&mut self, stock: &(libp2p_stream::Control, PeerId), fast: &Road) -> anyhow::Result<()> {
         // On the runtime's threads, as a program reads them.
-        let (mut control, fast) = (control.clone(), fast.clone());
-        let peer = fast.1;
+        let ((mut control, peer), Road(client, node)) = (stock.clone(), fast.clone());
         self.raw.push(tokio::spawn(async move { raw_items(&mut control, peer).await }).await??);
-        self.ours.push(tokio::spawn(async move { items(&fast.0, peer).await }).await??);
+        self.ours.push(tokio::spawn(async move { items(&client, node).await }).await??);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
-    let Ends { mut server, tcp, raw, fast, classic, control, .. } = Ends::new().await?;
+    let Ends { mut server, tcp, raw, fast, classic, stock, .. } = Ends::new().await?;
     let (rounds, time) = if figures.quick { (3, Duration::from_millis(300)) } else { (7, Duration::from_secs(1)) };
     if figures.wanted("calls") {
         let mut ways: [Both; 4] = Default::default();
@@ -39,7 +39,7 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     if figures.wanted("items") {
         let mut streams = Streams::default();
         for _ in 0..rounds {
-            streams.round(&control, &fast).await?;
+            streams.round(&stock, &fast).await?;
         }
         streams.report(figures)?;
     }

@@ -26,6 +26,7 @@ builtin!(
     "sybil-60",
     "broadcast-100",
     "presence-100",
+    "growth-100",
     "partition-200",
     "churn-300",
     "broadcast-500",
