@@ -39,7 +39,8 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Path of the program, built once per test process, in the profile of the test itself.
+/// Path of the program, in the profile of the test itself: as `cargo test --workspace` has built it beside the tests, or
+/// built now.
 ///
 /// `P2PNODE_TEST_BIN` names another program to test.
 ///
@@ -63,7 +64,11 @@ fn build() -> anyhow::Result<PathBuf> {
         "debug" => "dev",
         other => other,
     };
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let program = folder.join("p2pnode");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if is_fresh(&program, &root) {
+        return Ok(program);
+    }
     let mut cargo = Command::new(env!("CARGO"));
     // What cargo tells this test of its own package would make build scripts (ring's) believe that all has changed.
     for (name, _) in env::vars_os() {
@@ -74,13 +79,31 @@ fn build() -> anyhow::Result<PathBuf> {
     }
     let output = cargo
         .args(["build", "-p", "p2pnode-cli", "--locked", "--profile", profile, "--manifest-path"])
-        .arg(manifest)
+        .arg(root.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         .stdin(Stdio::null())
         .output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(folder.join("p2pnode"))
+    Ok(program)
+}
+
+/// Whether the program is newer than all that it was made of: its sources, which cargo lists beside it, and what chooses
+/// its dependencies. As cargo decides it; `cargo build` of the one package would, with other features than the workspace
+/// has together, compile libp2p and the crates of this workspace once more.
+fn is_fresh(program: &Path, root: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path)?.modified();
+    let (Ok(built), Ok(list)) = (changed(program), fs::read_to_string(program.with_extension("d"))) else {
+        return false;
+    };
+    let Some((_, sources)) = list.split_once(": ") else { return false };
+    // Of its paths' spaces: `a\ b`.
+    let sources = sources.replace("\\ ", "\0");
+    let sources = sources.split_whitespace().map(|path| PathBuf::from(path.replace('\0', " ")));
+    let manifests =
+        ["Cargo.lock", "Cargo.toml", "behaviours/Cargo.toml", "behaviours/wire/Cargo.toml", "node/Cargo.toml"];
+    let manifests = manifests.into_iter().chain(["cli/Cargo.toml"]).map(|path| root.join(path));
+    sources.chain(manifests).all(|path| changed(&path).is_ok_and(|at| at <= built))
 }
 
 /// A port that nobody listens on right now, in TCP and in UDP. By chance, and below those that systems give to connections
