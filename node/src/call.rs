@@ -223,7 +223,7 @@ impl<R: DeserializeOwned> Call<R> {
         let value = msgpack::decode(&answer.result)
             .map_err(|e| CallError::Result { peer: peer.clone(), reason: e.to_string() })?;
         let elapsed = started.elapsed();
-        let path = way(&node, &peer, answer.remote.as_ref());
+        let path = way(&node, &peer, answer.remote());
         Ok(CallReply { value, peer, elapsed, path, road: answer.road })
     }
 

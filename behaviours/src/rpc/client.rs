@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     CallError, Config, Items, Request, Road,
     codec::Budget,
-    mux::{Counters, Inbox, Link, Links, Route},
+    mux::{Counters, Inbox, Link, Links, NotStarted, Route},
 };
 
 /// Times a call looks for a new link when the one it found has just closed.
@@ -56,8 +56,14 @@ pub struct Answer {
     pub result: Bytes,
     /// Which protocol carried the call.
     pub road: Road,
+    link: Option<Arc<Link>>,
+}
+
+impl Answer {
     /// The remote end of the connection; only the fast road knows it.
-    pub remote: Option<Multiaddr>,
+    pub fn remote(&self) -> Option<&Multiaddr> {
+        self.link.as_ref().map(|link| &link.remote)
+    }
 }
 
 impl fmt::Debug for Answer {
@@ -88,15 +94,15 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`]; [`CallError::may_have_run`] tells whether repeating could run it twice.
-    pub async fn call(&self, peer: PeerId, request: Request) -> Result<Answer, CallError> {
-        let deadline = self.admit(&request)?;
-        for _ in 0..MAX_LINK_TRIES {
-            match self.route(peer, deadline).await? {
-                Route::Classic => return self.classic(peer, request, deadline).await.map(|(answer, _)| answer),
-                Route::Fast(link) => match Ongoing::start(&link, request.clone(), deadline) {
+    pub async fn call(&self, peer: PeerId, mut request: Request) -> Result<Answer, CallError> {
+        let mut span = self.admit(&request)?;
+        for attempt in 0..MAX_LINK_TRIES {
+            match self.route(peer, &mut span, attempt).await? {
+                Route::Classic => return self.classic(peer, request, span).await.map(|(answer, _)| answer),
+                Route::Fast(link) => match Ongoing::start(link, request, span) {
                     // Closed between lookup and use; nothing was sent.
-                    Err(CallError::Unreachable { .. }) => {}
-                    Err(error) => return Err(error),
+                    Err(NotStarted::Closed(unsent)) => request = *unsent,
+                    Err(NotStarted::Refused(error)) => return Err(error),
                     Ok(ongoing) => return self.fast(ongoing).await,
                 },
             }
@@ -110,16 +116,16 @@ impl Client {
     /// # Errors
     /// [`CallError`], if it is told before the first item; else it is the last item.
     pub async fn stream(&self, peer: PeerId, mut request: Request) -> Result<Items, CallError> {
-        let deadline = self.admit(&request)?;
+        let mut span = self.admit(&request)?;
         request.window = Some(self.config.window);
-        for _ in 0..MAX_LINK_TRIES {
-            match self.route(peer, deadline).await? {
-                Route::Classic => return self.classic_items(peer, request, deadline).await,
+        for attempt in 0..MAX_LINK_TRIES {
+            match self.route(peer, &mut span, attempt).await? {
+                Route::Classic => return self.classic_items(peer, request, span).await,
                 Route::Fast(link) => {
                     let inbox = Inbox::new(self.config.window, self.config.max_body, &self.budget);
-                    match link.start_items(&inbox, request.clone(), deadline) {
-                        Err(CallError::Unreachable { .. }) => {}
-                        Err(error) => return Err(error),
+                    match link.start_items(&inbox, request, span) {
+                        Err(NotStarted::Closed(unsent)) => request = *unsent,
+                        Err(NotStarted::Refused(error)) => return Err(error),
                         Ok(id) => {
                             self.counters.fast_calls.fetch_add(1, Ordering::Relaxed);
                             let mut items = Items::coming(link, id, inbox);
@@ -132,16 +138,16 @@ impl Client {
         Err(closed())
     }
 
-    async fn classic_items(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<Items, CallError> {
-        let (answer, stream) = self.classic(peer, request, deadline).await?;
+    async fn classic_items(&self, peer: PeerId, request: Request, span: Span) -> Result<Items, CallError> {
+        let (answer, stream) = self.classic(peer, request, span).await?;
         if !stream {
             return Ok(Items::all([answer.result]));
         }
         msgpack::elements(&answer.result).map(Items::all).map_err(|error| CallError::Malformed(error.to_string()))
     }
 
-    /// Whether it can be sent at all, and until when it has time.
-    fn admit(&self, request: &Request) -> Result<Instant, CallError> {
+    /// Whether it can be sent at all, and how long it has time.
+    fn admit(&self, request: &Request) -> Result<Span, CallError> {
         let size = request.body_len();
         if size > self.config.max_body {
             return Err(CallError::TooLarge { size, max: self.config.max_body });
@@ -151,7 +157,8 @@ impl Client {
         if let Some(size) = words.into_iter().flatten().find(|size| *size > TEXT_MAX) {
             return Err(CallError::TooLarge { size, max: TEXT_MAX });
         }
-        Ok(Instant::now() + request.timeout.min(self.config.max_timeout))
+        let now = Instant::now();
+        Ok(Span { now, deadline: now + request.timeout.min(self.config.max_timeout) })
     }
 
     /// Calls made and served so far.
@@ -165,10 +172,11 @@ impl Client {
         }
     }
 
-    async fn route(&self, peer: PeerId, deadline: Instant) -> Result<Route, CallError> {
+    async fn route(&self, peer: PeerId, span: &mut Span, attempt: usize) -> Result<Route, CallError> {
+        // Whether it is closed is seen when the call is put on it; only then the next attempt has to ask.
         if self.config.fast
             && let Some(link) = self.links.get(&peer)
-            && !link.is_closed()
+            && (attempt == 0 || !link.is_closed())
         {
             return Ok(Route::Fast(link));
         }
@@ -177,29 +185,31 @@ impl Client {
             self.commands.send(Command::Open { peer, reply }).await.map_err(|_| CallError::Shutdown)?;
             answer.await.unwrap_or(Err(CallError::Shutdown))
         };
-        let left = deadline.saturating_duration_since(Instant::now()).min(self.config.open_timeout);
-        within(left, opening).await.unwrap_or(Err(CallError::TimedOut { sent: false }))
+        let left = span.left().min(self.config.open_timeout);
+        let route = within(left, opening).await.unwrap_or(Err(CallError::TimedOut { sent: false }));
+        span.now = Instant::now();
+        route
     }
 
     async fn fast(&self, mut ongoing: Ongoing) -> Result<Answer, CallError> {
         self.counters.fast_calls.fetch_add(1, Ordering::Relaxed);
         let outcome = (&mut ongoing.answer).await;
-        ongoing.done = true;
+        let link = ongoing.link.take();
         let result = outcome.unwrap_or(Err(CallError::Shutdown))?;
-        Ok(Answer { result, road: Road::Fast, remote: Some(ongoing.link.remote.clone()) })
+        Ok(Answer { result, road: Road::Fast, link })
     }
 
     /// The answer, and whether it is the array of all items of a stream.
-    async fn classic(&self, peer: PeerId, request: Request, deadline: Instant) -> Result<(Answer, bool), CallError> {
+    async fn classic(&self, peer: PeerId, request: Request, span: Span) -> Result<(Answer, bool), CallError> {
         self.counters.classic_calls.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        let left = deadline.saturating_duration_since(Instant::now());
+        let deadline = span.deadline;
         // One request per substream: the id only has to be echoed.
-        let req = Box::new(request.into_req(1, left));
+        let req = Box::new(request.into_req(1, span.left()));
         let command = Command::Classic { peer, req, deadline, reply };
         self.commands.send(command).await.map_err(|_| CallError::Shutdown)?;
         let Whole { result, stream } = answer.await.unwrap_or(Err(CallError::Shutdown))?;
-        Ok((Answer { result, road: Road::Classic, remote: None }, stream))
+        Ok((Answer { result, road: Road::Classic, link: None }, stream))
     }
 }
 
@@ -214,25 +224,38 @@ async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// The time a call has. The clock is read again only after waiting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) now: Instant,
+    pub(crate) deadline: Instant,
+}
+
+impl Span {
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.now)
+    }
+}
+
 /// A call on the wire; dropped before its end, it is cancelled.
 struct Ongoing {
-    link: Arc<Link>,
+    /// None at the end.
+    link: Option<Arc<Link>>,
     id: u64,
     answer: oneshot::Receiver<Result<Bytes, CallError>>,
-    done: bool,
 }
 
 impl Ongoing {
-    fn start(link: &Arc<Link>, request: Request, deadline: Instant) -> Result<Self, CallError> {
-        let (id, answer) = link.start(request, deadline)?;
-        Ok(Self { link: link.clone(), id, answer, done: false })
+    fn start(link: Arc<Link>, request: Request, span: Span) -> Result<Self, NotStarted> {
+        let (id, answer) = link.start(request, span)?;
+        Ok(Self { link: Some(link), id, answer })
     }
 }
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        if !self.done {
-            self.link.cancel(self.id);
+        if let Some(link) = &self.link {
+            link.cancel(self.id);
         }
     }
 }

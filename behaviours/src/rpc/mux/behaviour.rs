@@ -1,12 +1,13 @@
 //! Opens links on demand and remembers who has one.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     convert::Infallible,
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
 };
 
+use foldhash::HashMap;
 use libp2p_core::{Endpoint, Multiaddr, transport::PortUse};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{
@@ -93,7 +94,7 @@ pub struct Behaviour {
 
 impl Behaviour {
     pub(crate) fn new(shared: Shared, links: Links) -> Self {
-        Self { shared, links, peers: HashMap::new(), events: VecDeque::new() }
+        Self { shared, links, peers: HashMap::default(), events: VecDeque::new() }
     }
 
     /// Tells `waiter` how calls to `peer` travel, once that is known; dials the peer if need be.

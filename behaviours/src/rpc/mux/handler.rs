@@ -9,7 +9,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::BytesMut;
 use either::Either;
 use futures::FutureExt;
 use futures_timer::Delay;
@@ -26,7 +25,7 @@ use libp2p_swarm::{
 use p2pnode_wire::{protocol, rpc::Message};
 
 use super::{
-    link::{Counters, Inbound, Link},
+    link::{COALESCE_AT, Counters, Inbound, Link},
     pipe::Pipe,
     state::Violation,
 };
@@ -37,10 +36,6 @@ use crate::{
 
 /// Substreams a peer may open for its calls. One is the rule; a second covers one that is being replaced.
 const MAX_INBOUND: usize = 2;
-
-/// With this many calls under way, the writer lets others add theirs before it writes: one write for many calls.
-/// With few it would only add latency (measured: 10–31 % with one).
-const COALESCE_AT: usize = 32;
 
 /// With this many the connection's task takes turns with those who have more for it: a call that is alone gains by its
 /// being polled again at once, many lose what they share (measured: `benches/README.md`, P1 and P2).
@@ -238,7 +233,7 @@ impl Outbound {
             if self.pipe.poll_write(cx)?.is_pending() {
                 return Ok(Poll::Pending);
             }
-            let (batch, earliest) = self.link.take(BytesMut::new());
+            let (batch, earliest) = self.link.take(self.pipe.unload());
             if batch.is_empty() {
                 return Ok(Poll::Ready(earliest));
             }
@@ -269,15 +264,14 @@ impl Served {
         self.inbound.register(cx.waker());
         self.pipe.turn();
         self.came = 0;
-        let mut unread = self.inbound.unread();
+        let (mut unread, mut now) = (self.inbound.unread(), None);
         while !unread && let Poll::Ready(frame) = self.pipe.poll_frame(cx)? {
             let Some(frame) = frame else { return Poll::Ready(Ok(())) };
             let message = Message::decode(&frame).map_err(malformed)?;
             self.came += 1;
-            // Calls that are answered at once are answered in here.
-            let call = matches!(message, Message::Req(_));
-            self.inbound.receive(message, &*shared.service, &shared.counters)?;
-            unread = call && self.inbound.unread();
+            // What came at once came at one time.
+            let now = *now.get_or_insert_with(Instant::now);
+            unread = self.inbound.receive(message, now, &*shared.service, &shared.counters)?;
         }
         if !self.yielded && self.inbound.in_flight() >= COALESCE_AT {
             self.yielded = true;
@@ -286,7 +280,7 @@ impl Served {
         }
         self.yielded = false;
         while self.pipe.poll_write(cx)?.is_ready() {
-            let batch = self.inbound.take(BytesMut::new());
+            let batch = self.inbound.take(self.pipe.unload());
             if batch.is_empty() {
                 break;
             }

@@ -21,15 +21,19 @@ use p2pnode_wire::{error::RpcError, rpc::Message};
 use tokio::sync::oneshot;
 
 use super::{
-    super::{CallError, Config, Incoming, Request, Responder, Road, Service, codec::Budget},
+    super::{CallError, Config, Incoming, Request, Responder, Road, Service, client::Span, codec::Budget},
     inbox::Inbox,
     state::{Callee, Caller, Gone, Violation},
 };
 
+/// With this many calls under way, the writer lets others add theirs before it writes: one write for many calls.
+/// With few it would only add latency (measured: 10–31 % with one).
+pub(super) const COALESCE_AT: usize = 32;
+
 /// Bytes of large bodies that may wait in a link's buffer; small frames add to it, bounded by the calls in flight.
 const HIGH_WATER: usize = 128 * 1024;
 
-/// An emptied buffer larger than this is not kept.
+/// An emptied buffer is used again unless it is larger than this, or little is under way.
 const KEEP_CAPACITY: usize = 256 * 1024;
 
 /// Calls made and served, by road.
@@ -70,7 +74,16 @@ impl Waiter {
 struct Calling {
     out: BytesMut,
     calls: Caller<Waiter>,
-    closed: Option<String>,
+    closed: bool,
+}
+
+/// Why a call is not on the wire.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The link is closed; here is the call.
+    Closed(Box<Request>),
+    /// It cannot be sent.
+    Refused(CallError),
 }
 
 /// The caller's side of one substream.
@@ -90,48 +103,33 @@ impl Link {
         config: &Config,
         budget: Budget,
     ) -> Arc<Self> {
-        let state = Calling { out: BytesMut::new(), calls: Caller::new(config, budget), closed: None };
+        let state = Calling { out: BytesMut::new(), calls: Caller::new(config, budget), closed: false };
         Arc::new(Self { peer, connection, remote, state: Mutex::new(state), waker: AtomicWaker::new() })
     }
 
     /// Puts a call on the wire. The id cancels it.
-    pub(crate) fn start(
-        &self,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<(u64, oneshot::Receiver<Answer>), CallError> {
+    pub(crate) fn start(&self, request: Request, span: Span) -> Result<(u64, oneshot::Receiver<Answer>), NotStarted> {
         let (sender, receiver) = oneshot::channel();
-        let id = self.send(Waiter::Whole(sender), None, request, deadline)?;
+        let id = self.send(Waiter::Whole(sender), None, request, span)?;
         Ok((id, receiver))
     }
 
     /// Puts a call on the wire whose result goes to `inbox`, item by item. The id cancels it.
-    pub(crate) fn start_items(
-        &self,
-        inbox: &Arc<Inbox>,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<u64, CallError> {
-        self.send(Waiter::Items(inbox.clone()), Some(inbox.clone()), request, deadline)
+    pub(crate) fn start_items(&self, inbox: &Arc<Inbox>, request: Request, span: Span) -> Result<u64, NotStarted> {
+        self.send(Waiter::Items(inbox.clone()), Some(inbox.clone()), request, span)
     }
 
-    fn send(
-        &self,
-        waiter: Waiter,
-        inbox: Option<Arc<Inbox>>,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<u64, CallError> {
-        let now = Instant::now();
+    fn send(&self, waiter: Waiter, inbox: Option<Arc<Inbox>>, request: Request, span: Span) -> Result<u64, NotStarted> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        if let Some(reason) = &state.closed {
-            return Err(CallError::Unreachable { reason: reason.clone() });
+        if state.closed {
+            drop(guard);
+            return Err(NotStarted::Closed(Box::new(request)));
         }
         let idle = state.out.is_empty();
-        let started = state.calls.start((waiter, inbox), request, deadline, now, &mut state.out);
+        let started = state.calls.start((waiter, inbox), request, span, &mut state.out);
         drop(guard);
-        let id = started.map_err(|(_, error)| error)?;
+        let id = started.map_err(|(_, error)| NotStarted::Refused(error))?;
         if idle {
             self.waker.wake();
         }
@@ -163,7 +161,7 @@ impl Link {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.state).closed.is_some()
+        lock(&self.state).closed
     }
 
     pub(crate) fn register(&self, waker: &std::task::Waker) {
@@ -187,7 +185,7 @@ impl Link {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.calls.pump(&mut state.out, HIGH_WATER);
-        (std::mem::replace(&mut state.out, recycle(spare)), state.calls.earliest())
+        (batch(&mut state.out, spare, state.calls.len()), state.calls.earliest())
     }
 
     pub(crate) fn expire(&self, now: Instant) {
@@ -203,9 +201,7 @@ impl Link {
     /// The substream is gone; calls under way may have run.
     pub(crate) fn close(&self, reason: &str) {
         let mut guard = lock(&self.state);
-        if guard.closed.is_none() {
-            guard.closed = Some(reason.to_owned());
-        }
+        guard.closed = true;
         let lost = guard.calls.close();
         drop(guard);
         for waiter in lost {
@@ -248,30 +244,32 @@ impl Inbound {
         state.calls.unread(&state.out)
     }
 
-    /// A frame from the caller; a whole request goes to `service`.
+    /// A frame from the caller; a whole request goes to `service`. True if the caller does not read its answers.
     pub(crate) fn receive(
         self: &Arc<Self>,
         message: Message,
+        now: Instant,
         service: &dyn Service,
         counters: &Counters,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let arrived = state.calls.receive(message, &mut state.out)?;
+        let unread = state.calls.unread(&state.out);
         drop(guard);
-        let Some(arrived) = arrived else { return Ok(()) };
+        let Some(arrived) = arrived else { return Ok(unread) };
         let stream = arrived.request.window.is_some();
         counters.fast_served.fetch_add(1, Ordering::Relaxed);
         service.serve(Incoming {
             peer: self.peer,
             remote: self.remote.clone(),
             road: Road::Fast,
-            deadline: Instant::now() + arrived.request.timeout,
+            deadline: now + arrived.request.timeout,
             request: arrived.request,
             cancelled: arrived.cancelled,
             reply: Responder::fast(self.clone(), arrived.id, stream),
         });
-        Ok(())
+        Ok(unread)
     }
 
     pub(crate) fn finish(&self, id: u64, outcome: Result<Bytes, RpcError>) {
@@ -314,7 +312,7 @@ impl Inbound {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.calls.pump(&mut state.out, HIGH_WATER);
-        std::mem::replace(&mut state.out, recycle(spare))
+        batch(&mut state.out, spare, state.calls.len())
     }
 
     pub(crate) fn close(&self) {
@@ -324,6 +322,16 @@ impl Inbound {
     }
 }
 
-fn recycle(spare: BytesMut) -> BytesMut {
-    if spare.capacity() > KEEP_CAPACITY { BytesMut::new() } else { spare }
+/// What has been written so far. While much is under way, the buffer of the last batch takes the next: one that is new grows
+/// step by step, and each step copies all that is in it. Little under way is no reason to keep one.
+fn batch(out: &mut BytesMut, spare: BytesMut, under_way: usize) -> BytesMut {
+    let keep = under_way >= COALESCE_AT && spare.capacity() <= KEEP_CAPACITY;
+    let spare = if keep { spare } else { BytesMut::new() };
+    if !out.is_empty() {
+        return std::mem::replace(out, spare);
+    }
+    if under_way < COALESCE_AT || out.capacity() < spare.capacity() {
+        *out = spare;
+    }
+    BytesMut::new()
 }

@@ -15,5 +15,5 @@ pub use behaviour::describe_dial_error;
 pub(crate) use behaviour::{Behaviour, Links, Route};
 pub(crate) use handler::Shared;
 pub(crate) use inbox::{Inbox, Reader, Taken};
-pub(crate) use link::{Counters, Inbound, Link};
+pub(crate) use link::{Counters, Inbound, Link, NotStarted};
 pub(crate) use state::Gone;

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p_swarm::Stream;
 use p2pnode_wire::frame;
@@ -24,6 +24,8 @@ pub(crate) struct Pipe {
     scratch: Box<[u8]>,
     reads_left: usize,
     write: BytesMut,
+    /// Of it.
+    written: usize,
     dirty: bool,
     moved: usize,
 }
@@ -39,6 +41,7 @@ impl Pipe {
             scratch: vec![0; READ_SIZE].into_boxed_slice(),
             reads_left: READS_PER_POLL,
             write: BytesMut::new(),
+            written: 0,
             dirty: false,
             moved: 0,
         }
@@ -81,21 +84,28 @@ impl Pipe {
         }
     }
 
+    /// The emptied buffer of the last batch; call only when drained.
+    pub(crate) fn unload(&mut self) -> BytesMut {
+        self.written = 0;
+        self.write.clear();
+        std::mem::take(&mut self.write)
+    }
+
     /// Hands a batch over; call only when drained.
     pub(crate) fn load(&mut self, batch: BytesMut) {
-        self.write = batch;
+        (self.write, self.written) = (batch, 0);
     }
 
     /// Writes what was handed over, then flushes once.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.write.is_empty() {
-            let n = match Pin::new(&mut self.stream).poll_write(cx, &self.write) {
+        while let Some(rest) = self.write.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let n = match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             };
-            self.write.advance(n);
+            self.written += n;
             self.moved += n;
             self.dirty = true;
         }

@@ -2,13 +2,13 @@
 //! [`Callee`] for the other. They take the time and write frames into a buffer; they do no IO.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
+use foldhash::{HashMap, HashMapExt};
 use p2pnode_wire::{
     error::{ErrorCode, RpcError},
     limits, msgpack,
@@ -17,7 +17,7 @@ use p2pnode_wire::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{CallError, Config, Request, codec::Budget},
+    super::{CallError, Config, Request, client::Span, codec::Budget},
     bodies::{Assembly, Bodies, overloaded},
     inbox::Inbox,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Violation(pub(crate) String);
 enum Arriving {
     Nothing,
     /// Its parts are put together.
-    Whole(Assembly),
+    Whole(Box<Assembly>),
     /// Its items go to their reader.
     Items,
 }
@@ -86,8 +86,7 @@ impl<T> Caller<T> {
         &mut self,
         (token, inbox): (T, Option<Arc<Inbox>>),
         request: Request,
-        deadline: Instant,
-        now: Instant,
+        span: Span,
         out: &mut BytesMut,
     ) -> Result<u64, (T, CallError)> {
         if self.calls.len() >= self.max_calls {
@@ -99,7 +98,8 @@ impl<T> Caller<T> {
         }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
-        self.write(request.into_req(id, deadline.saturating_duration_since(now)), out);
+        let deadline = span.deadline;
+        self.write(request.into_req(id, span.left()), out);
         self.calls.insert(id, Pending { token, deadline, inbox, result: Arriving::Nothing });
         self.earliest = Some(self.earliest.map_or(deadline, |e| e.min(deadline)));
         Ok(id)
@@ -152,7 +152,7 @@ impl<T> Caller<T> {
         let pending = self.calls.get_mut(&id)?;
         match assembly {
             Ok(assembly) => {
-                pending.result = Arriving::Whole(assembly);
+                pending.result = Arriving::Whole(Box::new(assembly));
                 None
             }
             Err(error) => self.abort(id, error, out),
@@ -261,7 +261,7 @@ pub(crate) struct Gone;
 
 enum Active {
     /// The request's body is still arriving.
-    Arriving(Box<Req>, Assembly),
+    Arriving(Box<(Req, Assembly)>),
     /// A handler has it, whose caller may take items as they come.
     Running { cancelled: CancellationToken, window: Option<u32> },
     /// The handler sends items.
@@ -352,7 +352,7 @@ impl Callee {
         }
         match Assembly::new(&[], self.max_body.saturating_add(limits::FRAME_HEADER), &self.budget) {
             Ok(assembly) => {
-                self.calls.insert(req.id, Active::Arriving(Box::new(req), assembly));
+                self.calls.insert(req.id, Active::Arriving(Box::new((req, assembly))));
             }
             Err(error) => refuse(req.id, error, out),
         }
@@ -366,8 +366,8 @@ impl Callee {
     }
 
     fn item(&mut self, id: u64, n: u32, body: &[u8], out: &mut BytesMut) {
-        let Some(Active::Arriving(_, assembly)) = self.calls.get_mut(&id) else { return };
-        match assembly.item(n, body) {
+        let Some(Active::Arriving(arriving)) = self.calls.get_mut(&id) else { return };
+        match arriving.1.item(n, body) {
             Ok(Some(n)) => Message::Credit { id, n }.encode_into(out),
             Ok(None) => {}
             Err(error) => {
@@ -379,11 +379,12 @@ impl Callee {
 
     fn finish_request(&mut self, id: u64, out: &mut BytesMut) -> Option<Arrived> {
         let Some(Active::Arriving(..)) = self.calls.get(&id) else { return None };
-        let Some(Active::Arriving(mut req, assembly)) = self.calls.remove(&id) else { return None };
+        let Some(Active::Arriving(arriving)) = self.calls.remove(&id) else { return None };
+        let (mut req, assembly) = *arriving;
         match RequestBody::decode(&assembly.body.freeze()) {
             Ok(body) => {
                 (req.args, req.kwargs, req.more) = (body.args, body.kwargs, false);
-                Some(self.run(*req))
+                Some(self.run(req))
             }
             Err(error) => {
                 refuse(id, unreadable(&error), out);

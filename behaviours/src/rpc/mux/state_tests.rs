@@ -69,7 +69,7 @@ proptest! {
         let (now, mut out) = (Instant::now(), BytesMut::new());
         for (token, size) in sizes.iter().enumerate() {
             let token = u32::try_from(token).expect("few");
-            caller.start((token, None), request(*size), now + Duration::from_secs(1), now, &mut out).map_err(|(_, e)| e).expect("room");
+            caller.start((token, None), request(*size), Span { now, deadline: now + Duration::from_secs(1) }, &mut out).map_err(|(_, e)| e).expect("room");
         }
         let ended = run(&mut caller, &mut callee, &mut out, |r| Ok(r.args.clone()));
         prop_assert_eq!(ended.len(), sizes.len());
@@ -85,7 +85,7 @@ proptest! {
         let (mut caller, mut callee) = pair(&Config::default());
         let (now, mut out) = (Instant::now(), BytesMut::new());
         for token in 0..3 {
-            let _ = caller.start((token, None), request(100_000), now, now, &mut out);
+            let _ = caller.start((token, None), request(100_000), Span { now, deadline: now }, &mut out);
         }
         for (id, kind, n) in ids {
             let message = match kind {
@@ -110,9 +110,9 @@ fn a_small_call_overtakes_a_large_body() {
     let (mut caller, mut callee) = pair(&Config::default());
     let (now, mut out) = (Instant::now(), BytesMut::new());
     let later = now + Duration::from_secs(1);
-    assert!(caller.start((1, None), request(4_000_000), later, now, &mut out).is_ok());
+    assert!(caller.start((1, None), request(4_000_000), Span { now, deadline: later }, &mut out).is_ok());
     caller.pump(&mut out, 128 * 1024);
-    assert!(caller.start((2, None), request(10), later, now, &mut out).is_ok());
+    assert!(caller.start((2, None), request(10), Span { now, deadline: later }, &mut out).is_ok());
     let before: usize = out.len();
     assert!(before < 300_000, "the small call waits behind {before} bytes");
     let ended = run(&mut caller, &mut callee, &mut out, |r| Ok(r.args.clone()));
@@ -124,9 +124,12 @@ fn too_many_calls_are_refused_on_both_sides() {
     let config = Config { in_flight_per_peer: 2, ..Config::default() };
     let (mut caller, mut callee) = pair(&config);
     let (now, mut out) = (Instant::now(), BytesMut::new());
-    assert!(caller.start((1, None), request(0), now, now, &mut out).is_ok());
-    assert!(caller.start((2, None), request(0), now, now, &mut out).is_ok());
-    assert_eq!(caller.start((3, None), request(0), now, now, &mut out), Err((3, CallError::Busy { limit: 2 })));
+    assert!(caller.start((1, None), request(0), Span { now, deadline: now }, &mut out).is_ok());
+    assert!(caller.start((2, None), request(0), Span { now, deadline: now }, &mut out).is_ok());
+    assert_eq!(
+        caller.start((3, None), request(0), Span { now, deadline: now }, &mut out),
+        Err((3, CallError::Busy { limit: 2 }))
+    );
     for id in 1..=3 {
         let req = Message::Req(request(0).into_req(id, Duration::from_secs(1)));
         let arrived = callee.receive(req, &mut out).expect("no violation");
@@ -142,7 +145,8 @@ fn too_many_calls_are_refused_on_both_sides() {
 fn cancel_reaches_the_handler_and_its_late_answer_is_dropped() {
     let (mut caller, mut callee) = pair(&Config::default());
     let (now, mut out, mut back) = (Instant::now(), BytesMut::new(), BytesMut::new());
-    let id = caller.start((1, None), request(0), now, now, &mut out).map_err(|(_, e)| e).expect("room");
+    let id =
+        caller.start((1, None), request(0), Span { now, deadline: now }, &mut out).map_err(|(_, e)| e).expect("room");
     let req = messages(&mut out).remove(0);
     let arrived = callee.receive(req, &mut back).expect("no violation").expect("a whole request");
     assert_eq!(caller.cancel(id, &mut out), Some(1));
@@ -160,7 +164,7 @@ fn late_calls_expire_and_the_next_deadline_is_known() {
     let (t, mut out) = (Instant::now(), BytesMut::new());
     let ms = Duration::from_millis;
     for (token, after) in [(1, 10), (2, 30), (3, 20)] {
-        assert!(caller.start((token, None), request(0), t + ms(after), t, &mut out).is_ok());
+        assert!(caller.start((token, None), request(0), Span { now: t, deadline: t + ms(after) }, &mut out).is_ok());
     }
     assert_eq!(caller.earliest(), Some(t + ms(10)));
     let mut late = caller.expire(t + ms(20), &mut out);
@@ -174,12 +178,12 @@ fn a_body_over_the_limit_is_refused_whatever_it_claims() {
     let config = Config { max_body: 100_000, ..Config::default() };
     let (mut caller, _) = pair(&config);
     let (now, mut out) = (Instant::now(), BytesMut::new());
-    let refused = caller.start((1, None), request(100_001), now, now, &mut out);
+    let refused = caller.start((1, None), request(100_001), Span { now, deadline: now }, &mut out);
     assert_eq!(refused, Err((1, CallError::TooLarge { size: 100_001, max: 100_000 })));
     // A caller that does not care about the limit.
     let (mut rude, _) = pair(&Config::default());
     let mut callee = Callee::new(&config, budget());
-    assert!(rude.start((1, None), request(300_000), now, now, &mut out).is_ok());
+    assert!(rude.start((1, None), request(300_000), Span { now, deadline: now }, &mut out).is_ok());
     let ended = run(&mut rude, &mut callee, &mut out, |r| Ok(r.args.clone()));
     let [(1, Err(CallError::Remote(error)))] = ended.as_slice() else { panic!("{ended:?}") };
     assert_eq!(error.code, ErrorCode::TooLarge);
@@ -205,7 +209,7 @@ fn half_sent_bodies_share_one_budget() {
 fn closing_ends_everything() {
     let (mut caller, mut callee) = pair(&Config::default());
     let (now, mut out) = (Instant::now(), BytesMut::new());
-    assert!(caller.start((1, None), request(0), now, now, &mut out).is_ok());
+    assert!(caller.start((1, None), request(0), Span { now, deadline: now }, &mut out).is_ok());
     let req = messages(&mut out).remove(0);
     let arrived = callee.receive(req, &mut out).expect("no violation").expect("a whole request");
     assert_eq!(caller.close(), [1]);
@@ -221,7 +225,10 @@ fn stream(items: &[Bytes], window: u32, reads: usize) -> (Vec<Bytes>, usize) {
     let inbox = Inbox::new(window, config.max_body, &budget());
     let asked = Request { window: Some(window), ..request(0) };
     let later = now + Duration::from_secs(1);
-    let id = caller.start((1, Some(inbox.clone())), asked, later, now, &mut out).map_err(|(_, e)| e).expect("room");
+    let id = caller
+        .start((1, Some(inbox.clone())), asked, Span { now, deadline: later }, &mut out)
+        .map_err(|(_, e)| e)
+        .expect("room");
     let mut arrived = None;
     for message in messages(&mut out) {
         arrived = callee.receive(message, &mut back).expect("no violation");
@@ -299,7 +306,8 @@ proptest! {
 fn a_stream_that_was_not_asked_for_ends_the_call() {
     let (mut caller, _) = pair(&Config::default());
     let (now, mut out) = (Instant::now(), BytesMut::new());
-    let id = caller.start((1, None), request(0), now, now, &mut out).map_err(|(_, e)| e).expect("room");
+    let id =
+        caller.start((1, None), request(0), Span { now, deadline: now }, &mut out).map_err(|(_, e)| e).expect("room");
     out.clear();
     let begun = Message::Res { id, result: Bytes::new(), more: true, stream: true };
     let ended = caller.receive(begun, &mut out).expect("no violation");
@@ -314,7 +322,8 @@ fn who_sends_more_than_there_is_credit_for_is_cut_off() {
     let (now, mut out) = (Instant::now(), BytesMut::new());
     let inbox = Inbox::new(300, config.max_body, &budget());
     let asked = Request { window: Some(300), ..request(0) };
-    let id = caller.start((1, Some(inbox)), asked, now, now, &mut out).map_err(|(_, e)| e).expect("room");
+    let id =
+        caller.start((1, Some(inbox)), asked, Span { now, deadline: now }, &mut out).map_err(|(_, e)| e).expect("room");
     let mut hear = |message| caller.receive(message, &mut out).expect("no violation");
     assert!(hear(Message::Res { id, result: Bytes::new(), more: true, stream: true }).is_none());
     let item = |n| Message::Item { id, n, body: Bytes::from(vec![0; 100]), more: false };
