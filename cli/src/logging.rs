@@ -1,5 +1,7 @@
 //! Logs of the node, on stderr, for those who want them.
 
+mod flood;
+
 use std::{env, io};
 
 use tracing_subscriber::EnvFilter;
@@ -20,8 +22,11 @@ pub(crate) fn start(global: &Global, out: &Out) {
         out.note(&format!("P2PNODE_LOG is not understood and ignored: {error}"));
         EnvFilter::new(level(global))
     });
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(out.talk.colour());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(out.talk.colour())
+        .map_event_format(flood::Paced::new);
     // Fails only if somebody has set one before: nobody has.
     let _ = subscriber.try_init();
 }

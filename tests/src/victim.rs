@@ -29,12 +29,20 @@ impl Victim {
     /// # Panics
     /// If it does not start or does not serve.
     pub fn start() -> Self {
+        Self::that_logs("off")
+    }
+
+    /// One that logs what this filter lets through.
+    ///
+    /// # Panics
+    /// If it does not start or does not serve.
+    pub fn that_logs(filter: &str) -> Self {
         let (home, port) = (Home::new(), free_port());
         binary();
         // The limit most systems set, whatever this process has.
         let up = format!("ulimit -n 1024; exec {} --no-mdns up garden --demo --port {port}", binary().display());
         let mut command = Command::new("sh");
-        command.args(["-c", &up]).env("P2PNODE_HOME", home.path());
+        command.args(["-c", &up]).env("P2PNODE_HOME", home.path()).env("P2PNODE_LOG", filter);
         let node = Node::start(command).ready();
         let mut victim = Self { home, node, port, rss_kib: None };
         victim.is_well("nothing yet");
