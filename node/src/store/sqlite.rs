@@ -46,7 +46,7 @@ pub(super) struct Sqlite {
     path: PathBuf,
     writer: Option<mpsc::Sender<Message>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    readers: Mutex<Option<mpsc::Sender<readers::ReadJob>>>,
+    readers: Mutex<Option<readers::Readers>>,
     /// Ends the check beside.
     check: Option<InterruptHandle>,
     /// Ends when no reader is left.
@@ -65,7 +65,7 @@ impl Sqlite {
         let damage = Arc::new(OnceLock::new());
         let reserve = reserve::Reserve::new(path, options.reserve_bytes);
         let (alive, ended) = mpsc::channel(1);
-        let readers = readers::start(path, &damage, &alive)?;
+        let readers = readers::Readers::start(path, &damage, &alive)?;
         let check = match &opened.unchecked {
             Some(seal) => Some(check_beside(path, seal.clone(), damage.clone())?),
             None => None,
@@ -107,7 +107,7 @@ impl Sqlite {
     pub(super) fn open_read_only(path: &Path) -> Result<Self> {
         open::check_header(path, schema::VERSION)?;
         let (alive, ended) = mpsc::channel(1);
-        let readers = readers::start(path, &Arc::new(OnceLock::new()), &alive)?;
+        let readers = readers::Readers::start(path, &Arc::new(OnceLock::new()), &alive)?;
         Ok(Self {
             path: path.to_owned(),
             writer: None,
@@ -161,7 +161,7 @@ impl Sqlite {
         let job: readers::ReadJob = Box::new(move |tables| {
             let _ = answer.send(tables.and_then(|tables| super::handle::guarded(&path, || job(tables))));
         });
-        readers.ok_or(StoreError::Closed)?.send(job).await.map_err(|_| StoreError::Closed)?;
+        readers.ok_or(StoreError::Closed)?.read(job).await?;
         reply.await.unwrap_or(Err(StoreError::Closed))
     }
 
