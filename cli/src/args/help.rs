@@ -15,7 +15,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Swarm", &["join", "leave", "invite", "swarms", "members", "mute", "unmute", "block", "unblock"]),
     ("Look", &["peers", "peer", "names", "find", "ping", "netcheck", "artifact", "card"]),
     ("Talk", &["ask", "call", "broadcast", "emit", "subscribe", "send", "reply", "inbox", "outbox"]),
-    ("Observe", &["watch", "conv", "history", "dht"]),
+    ("Observe", &["watch", "conv", "history", "dht", "bench"]),
     ("Tooling", &["id", "export", "import", "completions", "version"]),
 ];
 

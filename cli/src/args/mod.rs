@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod artifact;
 pub(crate) mod ask;
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod daemon;
 pub(crate) mod dht;
@@ -119,6 +120,7 @@ pub(crate) enum Verb {
     Watch(talk::Watch),
     /// Read and write the distributed hash table
     Dht(dht::Dht),
+    Bench(bench::Bench),
     /// Show, make, save and restore the identity of a profile
     Id(id::Id),
     /// Save a whole profile in one file
@@ -221,6 +223,7 @@ impl Verb {
             Self::Schedule(_) => "schedule",
             Self::Watch(_) => "watch",
             Self::Dht(_) => "dht",
+            Self::Bench(_) => "bench",
             Self::Id(_) => "id",
             Self::Export(_) => "export",
             Self::Import(_) => "import",

@@ -3,6 +3,7 @@
 mod archive;
 mod artifact;
 mod ask;
+mod bench;
 mod call;
 mod cleanup;
 mod condense;
@@ -115,6 +116,7 @@ pub(crate) async fn local(ctx: &Ctx, verb: Verb) -> Result<u8, CliError> {
         Verb::History(args) => Box::pin(history::run(ctx, args)).await.map(|()| 0),
         Verb::Call(args) => Box::pin(call::run(ctx, args)).await,
         Verb::Dht(args) => Box::pin(dht::run(ctx, args)).await.map(|()| 0),
+        Verb::Bench(args) => Box::pin(bench::run(ctx, args)).await,
         Verb::Id(args) => id::run(ctx, &args).map(|()| 0),
         Verb::Export(args) => Box::pin(archive::export(ctx, &args)).await.map(|()| 0),
         Verb::Import(args) => Box::pin(archive::import(ctx, &args)).await.map(|()| 0),
