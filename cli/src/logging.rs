@@ -4,7 +4,7 @@ mod flood;
 
 use std::{env, io};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::Global, output::Out};
 
@@ -15,18 +15,18 @@ const VARIABLES: [&str; 2] = ["P2PNODE_LOG", "RUST_LOG"];
 pub(crate) fn start(global: &Global, out: &Out) {
     let wanted = VARIABLES.into_iter().find_map(|name| env::var(name).ok().filter(|filter| !filter.is_empty()));
     let filter = match &wanted {
-        Some(filter) => EnvFilter::try_new(filter),
-        None => EnvFilter::try_new(level(global)),
+        Some(filter) => filter.parse::<Targets>(),
+        None => level(global).parse(),
     };
     let filter = filter.unwrap_or_else(|error| {
         out.note(&format!("P2PNODE_LOG is not understood and ignored: {error}"));
-        EnvFilter::new(level(global))
+        level(global).parse().unwrap_or_default()
     });
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(out.talk.colour())
         .map_event_format(flood::Paced::new);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
     // Fails only if somebody has set one before: nobody has.
     let _ = subscriber.try_init();
 }

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 
 use super::value::{bytes, count, duration};
 
-/// Calls under way at once: as many as a node takes from one peer.
-const IN_FLIGHT_MAX: u32 = 1_024;
+/// Calls under way at once: as many as a node takes from one peer; an endpoint may take fewer.
+const IN_FLIGHT_MAX: u32 = 512;
 
-/// Calls begun per second: more are measured without `--rate`.
+/// Per second: more is measured without `--rate`, and less than one in a quarter of an hour by nobody.
+const RATE_MIN: f64 = 0.001;
 const RATE_MAX: f64 = 1e6;
 
 /// Nodes of `bench gossip`, in one process: some 5 MiB of memory, and a hundred file descriptors, each.
@@ -24,7 +25,8 @@ Examples:
   p2pnode bench gossip --nodes 20
   p2pnode bench dht garden
 
-Each measures with nodes of its own, never through a running one. --json ends with a line of kind \
+Each measures with nodes of its own, never through a running one; what is still under way two seconds after \
+the end has failed. --json ends with a line of kind \
 `summary`, in which `histogram` has [microseconds, how many] for each value, also after Ctrl-C.")]
 pub(crate) struct Bench {
     /// What to measure.
@@ -55,7 +57,7 @@ impl Verb {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Length {
     /// For how long [default: 10s, or as long as -n takes]
-    #[arg(short = 'z', long, value_name = "DUR", value_parser = duration)]
+    #[arg(short = 'z', long, value_name = "DUR", value_parser = span)]
     pub(crate) duration: Option<Duration>,
 
     /// How many
@@ -135,6 +137,11 @@ pub(crate) struct Dht {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && *rate <= RATE_MAX);
-    rate.ok_or_else(|| format!("`{text}` is no number of things per second, above 0 and up to {RATE_MAX:.0}"))
+    let rate = text.parse().ok().filter(|rate: &f64| (RATE_MIN..=RATE_MAX).contains(rate));
+    rate.ok_or_else(|| format!("`{text}` is no number of things per second, from {RATE_MIN} to {RATE_MAX:.0}"))
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span.is_zero() { Err("nothing can be measured in no time".to_owned()) } else { Ok(span) }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
+    due,
     pace::Pace,
     tally::{Tally, grouped},
 };
@@ -40,7 +41,7 @@ const TRIAL: Duration = Duration::from_secs(1);
 
 /// What came where.
 struct Heard {
-    /// By number: when it was sent, and at how many it is.
+    /// By number: when it was due, and at how many it is.
     notes: Mutex<HashMap<u64, (Instant, usize)>>,
     tallies: Mutex<(Tally, Tally)>,
     others: usize,
@@ -52,8 +53,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Heard {
-    fn sent(&self, number: u64) {
-        lock(&self.notes).insert(number, (Instant::now(), 0));
+    fn sent(&self, number: u64, due: Instant) {
+        lock(&self.notes).insert(number, (due, 0));
     }
 
     fn came(&self, number: u64) {
@@ -127,11 +128,11 @@ async fn measure(ctx: &Ctx, args: &Gossip, nodes: &mut Vec<Node>) -> Result<u8, 
     let pad = "x".repeat(args.size as usize);
     let mut pace = Pace::new(began, Some(args.rate), None, Some(args.count));
     let (mut sent, mut refused) = (0_u64, Tally::default());
+    let mut notes = due(move || pace.next(Instant::now()))?;
     let sending = async {
-        while let Some((number, due)) = pace.next(Instant::now()) {
-            tokio::time::sleep_until(due.into()).await;
+        while let Some((number, due)) = notes.recv().await {
             let Some(node) = nodes.get(usize::try_from(number).unwrap_or(0) % nodes.len()) else { break };
-            heard.sent(number);
+            heard.sent(number, due);
             match node.emit(SUBJECT, &(number, &pad)).await {
                 Ok(_) => sent += 1,
                 Err(error) => {
@@ -191,7 +192,7 @@ fn address(node: &Node) -> Option<BootstrapAddr> {
 async fn ready(nodes: &[Node], heard: &Heard) -> Result<(), CliError> {
     // Numbers that no message has.
     for (trial, node) in (u64::MAX / 2..).zip(nodes.iter().cycle()) {
-        heard.sent(trial);
+        heard.sent(trial, Instant::now());
         node.emit(SUBJECT, &(trial, "")).await?;
         if tokio::time::timeout(TRIAL, heard.settled()).await.is_ok() && trial > u64::MAX / 2 {
             return Ok(());

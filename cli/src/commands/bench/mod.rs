@@ -13,14 +13,17 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{
     pace::Pace,
     tally::{Tally, grouped},
 };
 use crate::{
-    args::bench::{Bench, Length, Verb},
+    args::{
+        bench::{Bench, Length, Verb},
+        global::Mode,
+    },
     context::Ctx,
     error::CliError,
     output::json::millis,
@@ -32,12 +35,21 @@ const DURATION: Duration = Duration::from_secs(10);
 /// Between two lines of progress, for programs.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// What is under way at the end may take so much longer.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Why those failed that did not end even then.
+const UNFINISHED: &str = "unfinished";
+
 /// A worker rests so long after a failure: who is gone is not asked as fast as it can be refused.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
 
 /// Measures. All failed is the exit code of the last failure.
 pub(super) async fn run(ctx: &Ctx, args: Bench) -> Result<u8, CliError> {
     let bench = args.verb.name();
+    if ctx.global.mode() == Mode::Daemon {
+        return Err(CliError::usage("bench measures with nodes of its own: leave out --daemon".to_owned()));
+    }
     let outcome = match args.verb {
         Verb::Rpc(args) => rpc::run(ctx, args).await,
         Verb::Gossip(args) => gossip::run(ctx, &args).await,
@@ -72,6 +84,8 @@ impl Length {
 #[derive(Debug, Default)]
 struct Measured {
     tally: Tally,
+    /// Were due and not begun: nobody was free.
+    missed: u64,
     elapsed: Duration,
     /// Why it failed last.
     last: Option<CliError>,
@@ -91,6 +105,24 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Hands out what is due, to the fraction of a millisecond, which the timers of tokio do not know.
+fn due(
+    mut next: impl FnMut() -> Option<(u64, Instant)> + Send + 'static,
+) -> Result<mpsc::Receiver<(u64, Instant)>, CliError> {
+    // One is ready while the next is waited for.
+    let (sender, receiver) = mpsc::channel(1);
+    let clock = move || {
+        while let Some((number, due)) = next() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.blocking_send((number, due)).is_err() {
+                return;
+            }
+        }
+    };
+    let started = std::thread::Builder::new().name("bench-pace".into()).spawn(clock);
+    started.map(|_| receiver).map_err(|error| CliError::io("start a thread", &error))
+}
+
 /// Does one after the other, `workers` at once, as the pace says.
 async fn drive<F>(
     ctx: &Ctx,
@@ -101,55 +133,80 @@ async fn drive<F>(
 where
     F: Future<Output = Result<(), CliError>> + Send,
 {
-    let started = Instant::now();
+    let (started, ends, open) = (Instant::now(), pace.ends(), pace.is_open());
     let shared = Arc::new(Mutex::new(Shared { pace, tally: Tally::default(), last: None, until: started }));
+    let due = match open {
+        false => None,
+        true => {
+            let shared = shared.clone();
+            Some(Arc::new(tokio::sync::Mutex::new(due(move || lock(&shared).pace.next(Instant::now()))?)))
+        }
+    };
     let mut running = JoinSet::new();
     for _ in 0..workers {
-        let (shared, one) = (shared.clone(), one.clone());
+        let (shared, due, one) = (shared.clone(), due.clone(), one.clone());
         running.spawn(async move {
             loop {
-                let Some((number, due)) = lock(&shared).pace.next(Instant::now()) else { return };
-                tokio::time::sleep_until(due.into()).await;
+                let next = match &due {
+                    Some(due) => due.lock().await.recv().await,
+                    None => lock(&shared).pace.next(Instant::now()),
+                };
+                let Some((number, due)) = next else { return };
                 let outcome = one(number).await;
-                let failed = outcome.is_err();
-                {
-                    let now = Instant::now();
-                    let mut shared = lock(&shared);
-                    shared.until = now;
-                    match outcome {
-                        Ok(()) => shared.tally.add(now.saturating_duration_since(due)),
-                        Err(error) => {
-                            shared.tally.fail(&error.facts().code);
-                            shared.last = Some(error);
-                        }
-                    }
-                }
-                if failed {
+                if !lock(&shared).ended(due, outcome) {
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
         });
     }
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
-    let limit = ctx.global.limit(None);
+    let limit = ctx.global.limit(None).map(|limit| ctx.started + limit);
+    let drained = ends.map(|ends| ends + DRAIN);
+    let end = [drained, limit].into_iter().flatten().min();
+    let reader_gone = ctx.out.reader_gone();
+    tokio::pin!(reader_gone);
     let stopped = loop {
-        let time = async {
-            match limit {
-                Some(limit) => tokio::time::sleep_until((ctx.started + limit).into()).await,
+        let over = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end.into()).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             done = running.join_next() => if done.is_none() { break None },
             code = ctx.stop.requested() => break Some(CliError::interrupted(code)),
-            () = time => break Some(CliError::timeout(limit.unwrap_or_default())),
+            () = &mut reader_gone => return Err(CliError::closed()),
+            () = over => break None,
             _ = tick.tick() => progress(ctx, &shared, started)?,
         }
     };
     running.shutdown().await;
     let mut shared = lock(&shared);
-    let (tally, last) = (std::mem::take(&mut shared.tally), shared.last.take());
-    Ok(Measured { tally, elapsed: shared.until.saturating_duration_since(started), last, stopped })
+    let now = Instant::now();
+    let (mut tally, missed) = (std::mem::take(&mut shared.tally), shared.pace.missed(now));
+    let unfinished = shared.pace.given().saturating_sub(tally.done() + tally.failed());
+    if stopped.is_none() && unfinished > 0 && drained.is_some_and(|drained| now >= drained) {
+        tally.fail_many(UNFINISHED, unfinished);
+        shared.until = now;
+    }
+    let elapsed = shared.until.saturating_duration_since(started);
+    Ok(Measured { tally, missed, elapsed, last: shared.last.take(), stopped })
+}
+
+impl Shared {
+    /// False if it failed.
+    fn ended(&mut self, due: Instant, outcome: Result<(), CliError>) -> bool {
+        self.until = Instant::now();
+        match outcome {
+            Ok(()) => self.tally.add(self.until.saturating_duration_since(due)),
+            Err(error) => {
+                self.tally.fail(&error.facts().code);
+                self.last = Some(error);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 fn progress(ctx: &Ctx, shared: &Mutex<Shared>, started: Instant) -> Result<(), CliError> {
@@ -170,7 +227,9 @@ impl Measured {
 
     /// Nothing worked, or it was ended.
     fn error(&mut self) -> Option<CliError> {
-        self.stopped.take().or_else(|| self.last.take().filter(|_| self.tally.done() == 0))
+        let nothing = || CliError::timeout(self.elapsed);
+        let failed = (self.tally.done() == 0).then(|| self.last.take().unwrap_or_else(nothing));
+        self.stopped.take().or(failed)
     }
 
     /// Tells it all: lines, or one line of JSON with these fields among them.
@@ -187,6 +246,9 @@ impl Measured {
         let reasons = Some(self.tally.reasons()).filter(|reasons| !reasons.is_empty());
         let reasons = reasons.map(|reasons| format!(": {reasons}")).unwrap_or_default();
         ctx.out.line(&format!("  {} {word}   {rate}/s   {failed} failed{reasons}", grouped(done)))?;
+        if self.missed > 0 {
+            ctx.out.line(&format!("  {} more were due, and nobody was free for them", grouped(self.missed)))?;
+        }
         if done > 0 {
             ctx.out.line(&format!("  {}", self.tally.percentiles()))?;
             ctx.out.line(&format!("  {}", self.tally.drawing(ctx.out.glyphs)))?;
@@ -198,6 +260,7 @@ impl Measured {
         let mut line = json!({
             "command": ctx.verb, "bench": bench, "ok": error.is_none(), "exit": error.map_or(0, CliError::exit),
             "done": self.tally.done(), "failed": self.tally.failed(), "failures": self.tally.failures(),
+            "missed": self.missed,
             "elapsed_ms": millis(self.elapsed), "rate": (self.rate() * 10.0).round() / 10.0,
         });
         for more in [self.tally.json(), fields] {

@@ -25,6 +25,29 @@ impl Pace {
         }
     }
 
+    /// When nothing more is due.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.ends
+    }
+
+    /// Whether they are due at fixed times.
+    pub(super) fn is_open(&self) -> bool {
+        self.step.is_some()
+    }
+
+    /// How many were handed out.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// What was due by now and was not handed out.
+    pub(super) fn missed(&self, now: Instant) -> u64 {
+        let Some(step) = self.step else { return 0 };
+        let until = self.ends.map_or(now, |ends| ends.min(now));
+        let due = (until.saturating_duration_since(self.start).as_secs_f64() / step.as_secs_f64()).ceil() as u64;
+        due.min(self.most.unwrap_or(u64::MAX)).saturating_sub(self.given)
+    }
+
     /// Its number, and when it is due, which may be long ago: then all before it were slow, and it counts from there.
     /// None when there was enough.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, Instant)> {
@@ -70,6 +93,15 @@ mod tests {
         let late = start + 3 * SECOND;
         let due: Vec<Duration> = std::iter::from_fn(|| pace.next(late)).map(|(_, due)| due - start).collect();
         assert_eq!(due, (0..10).map(|n| n * SECOND / 10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_due_and_is_not_begun_is_known() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, Some(10.0), Some(SECOND), None);
+        assert_eq!(pace.next(start).map(|(number, _)| number), Some(0));
+        assert_eq!((pace.missed(start + SECOND / 4), pace.missed(start + 5 * SECOND), pace.given()), (2, 9, 1));
+        assert_eq!(Pace::new(start, None, Some(SECOND), None).missed(start + SECOND), 0);
     }
 
     #[test]

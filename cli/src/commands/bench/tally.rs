@@ -38,7 +38,11 @@ impl Tally {
     }
 
     pub(super) fn fail(&mut self, why: &str) {
-        *self.failures.entry(why.to_owned()).or_default() += 1;
+        self.fail_many(why, 1);
+    }
+
+    pub(super) fn fail_many(&mut self, why: &str, count: u64) {
+        *self.failures.entry(why.to_owned()).or_default() += count;
     }
 
     pub(super) fn done(&self) -> u64 {
