@@ -33,7 +33,7 @@ const MANY: usize = 40;
 fn builder(name: &str) -> anyhow::Result<p2pnode::Builder> {
     let home = PathBuf::from(std::env::var_os(HOME).context("a folder")?);
     let paths = Paths::in_folder(&home)?;
-    Ok(Node::builder(presets::Loopback).paths(paths).swarm("bench").name(name).dht(false))
+    Ok(Node::builder(presets::Loopback).paths(paths).swarm("bench").name(name))
 }
 
 /// Does something for each line that this process is told.
