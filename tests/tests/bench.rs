@@ -1,6 +1,8 @@
 //! `p2pnode bench`: that it counts right. How fast anything is, nothing here asks.
 
-use p2pnode_tests::{Home, SOON, until};
+use std::process::Command;
+
+use p2pnode_tests::{Home, SOON, binary, run, until};
 use serde_json::Value;
 
 fn lines(text: &str) -> Vec<Value> {
@@ -98,4 +100,34 @@ fn lookups_are_counted() {
     home.run(&["bench", "dht", "garden", "-n", "5"]).exits(0).says("5 lookups").says("requests a lookup");
     drop((first, second));
     home.run(&["bench", "dht", "garden", "-n", "1"]).exits(6);
+}
+
+#[test]
+fn a_peer_that_goes_away_ends_no_measurement_and_makes_none_longer() {
+    let home = Home::new();
+    let mut node = home.up(&["garden", "--demo", "--name", "target"]).ready();
+    let mut bench = p2pnode_tests::Node::start(home.command(["bench", "rpc", "target", "-z", "4s", "--json"]));
+    bench.wait_for("\"progress\"", SOON);
+    node.kill9();
+    assert_eq!(bench.wait(SOON), Some(0), "{}", bench.said());
+    let told = until(SOON, || bench.said().contains("\"summary\"").then(|| bench.said())).expect("a summary");
+    let summary = summary(told.trim());
+    let (done, failed) = (summary["done"].as_u64(), summary["failed"].as_u64());
+    assert!(done > Some(0) && failed > Some(0), "{summary}");
+    let reasons = summary["failures"].as_object().expect("reasons").values();
+    assert_eq!(reasons.filter_map(Value::as_u64).sum::<u64>(), failed.unwrap_or(0), "{summary}");
+    // Four seconds, two for what was under way, and what a loaded machine needs.
+    assert!(summary["elapsed_ms"].as_f64() < Some(10_000.0), "{summary}");
+}
+
+#[test]
+fn a_pipe_that_closes_ends_it() {
+    let home = Home::new();
+    let node = home.up(&["garden", "--demo", "--name", "target"]).ready();
+    let mut shell = Command::new("sh");
+    // Within the limit of a command, which is less than ten minutes.
+    shell.args(["-c", &format!("{} bench rpc target -z 10m | head -n 1", binary().display())]);
+    shell.env("P2PNODE_HOME", home.path());
+    run(shell).exits(0).says("(closed loop)");
+    drop(node);
 }
